@@ -7,6 +7,7 @@ It answers GetDataEndpoint and GetMedia over HTTP/1.1 as the real service was se
 fragment numbers, HTTP chunks, signatures, errors and limits. boto3's own clients work against it unchanged.
 """
 
+from kvsfast.emulator.faults import Cut, ErrorDocument, Faults, HttpError, RandomFaults, Stall
 from kvsfast.emulator.service import Emulator
 
-__all__ = ["Emulator"]
+__all__ = ["Cut", "Emulator", "ErrorDocument", "Faults", "HttpError", "RandomFaults", "Stall"]

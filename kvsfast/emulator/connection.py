@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 import socket
 import struct
+import termios
 import time
+from array import array
 
-__all__ = ["Connection", "Disconnected"]
+__all__ = ["Connection", "Disconnected", "will_reset"]
 
 #: Payload is handed to the kernel in blocks of about this size.
 BLOCK = 1 << 20
@@ -18,6 +21,11 @@ LONGEST_POLL = 0.5
 
 # Linux tells of the peer's FIN although unread bytes are before it; elsewhere only an empty peek does.
 _PEER_LEFT = getattr(select, "POLLRDHUP", 0)
+
+
+#: What a client has not taken from the kernel by then is lost by a reset.
+LONGEST_DRAIN = 5.0
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Disconnected(ConnectionError):
@@ -35,7 +43,7 @@ class Connection:
         self._paced_from = time.monotonic()
         self._paced_bytes = 0
         self.bytes_sent = 0
-        self.is_reset = False
+        self.is_over = False
 
     def write(self, framed: bytes | memoryview) -> None:
         """Send, or keep until there is enough for one large send."""
@@ -67,10 +75,15 @@ class Connection:
             raise Disconnected("the client closed its connection")
         time.sleep(milliseconds / 1000)
 
-    def reset(self) -> None:
-        """Break the connection: the client sees ECONNRESET."""
-        self.is_reset = True
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    def leave(self, *, reset: bool) -> None:
+        """No further request on this connection. ``reset``: the client gets what was sent, then ECONNRESET."""
+        self.is_over = True
+        if not reset:
+            return
+        give_up = time.monotonic() + LONGEST_DRAIN
+        while _unacknowledged(self._socket) and time.monotonic() < give_up:
+            time.sleep(0.001)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
     def _send(self, framed: bytes | memoryview) -> None:
         view = memoryview(framed)
@@ -94,3 +107,15 @@ class Connection:
             self._paced_from, self._paced_bytes = now, 0
         while (left := due - time.monotonic()) > 0:
             self.wait(left)
+
+
+def will_reset(sock: socket.socket) -> bool:
+    """Whether closing this socket resets the connection."""
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET
+
+
+def _unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the kernel still holds for the client (SIOCOUTQ, which has TIOCOUTQ's number)."""
+    count = array("i", [0])
+    fcntl.ioctl(sock, termios.TIOCOUTQ, count)
+    return count[0]

@@ -16,7 +16,7 @@ from typing import Literal
 from kvsfast.emulator import ebml
 from kvsfast.errors import UsageError
 
-__all__ = ["LAST_CHUNK", "Framing", "Pieces", "element_ends"]
+__all__ = ["LAST_CHUNK", "Framing", "Pieces", "cut", "element_ends", "http_chunks", "payload_size"]
 
 Pieces = Literal["element", "coalesced", "random", "byte"] | Sequence[int]
 
@@ -78,6 +78,37 @@ class Framing:
         while at < limit:
             at = min(at + next(self._sizes), limit)
             yield at
+
+
+def http_chunks(framed: bytes) -> Iterator[tuple[int, int]]:
+    """Where the data of each HTTP chunk begins and ends in what this module framed."""
+    at = 0
+    while at < len(framed):
+        data = framed.index(b"\r\n", at) + 2
+        end = data + int(framed[at : data - 2], 16)
+        yield data, end
+        at = end + 2
+
+
+def payload_size(framed: bytes) -> int:
+    """How many bytes are left when the framing is taken off."""
+    return sum(end - data for data, end in http_chunks(framed))
+
+
+def cut(framed: bytes, size: int, *, whole_chunks: bool) -> bytes:
+    """What comes before payload byte ``size``.
+
+    ``whole_chunks``: the last HTTP chunk is made as short as it must be; otherwise it is broken off as it is.
+    """
+    start = 0
+    for data, end in http_chunks(framed):
+        if size < end - data:
+            if whole_chunks:
+                return framed[:start] + (b"%x\r\n%b\r\n" % (size, framed[data : data + size]) if size else b"")
+            return framed[: data + size] if size else framed[:start]
+        size -= end - data
+        start = end + 2
+    return framed
 
 
 def _until(ends: Iterator[int], limit: int) -> Iterator[int]:

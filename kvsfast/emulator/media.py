@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 from kvsfast.emulator import ebml
 from kvsfast.emulator.ebml import Element
@@ -54,39 +55,37 @@ class StoredFragment:
     duration_ms: int
 
 
-class Media(Sequence[StoredFragment]):
+class Media:
     """The fragments of one or several files, one after the other.
 
     ``source``: a path, the bytes of a file, or a list of those. MediaError if one is no Matroska or has no
     Cluster; an empty list is a stream into which nothing was ever put. A fragment that is cut off by the end
     of its file is left out, and a warning is logged.
+
+    ``fragments``; ``sessions``: for each file where its first fragment stands among them.
     """
 
     def __init__(self, source: Source | Sequence[Source]) -> None:
-        sources = [source] if isinstance(source, str | os.PathLike | bytes | bytearray | memoryview) else list(source)
-        self._fragments: list[StoredFragment] = []
-        for one in sources:
+        is_one = isinstance(source, str | os.PathLike | bytes | bytearray | memoryview)
+        self.fragments: list[StoredFragment] = []
+        self.sessions: list[int] = []
+        for one in cast("list[Source]", [source] if is_one else source):
             drafts = list(_drafts(one))
             if not drafts:
                 raise MediaError(f"{_name(one)} has no whole Cluster, so there is nothing to serve")
+            self.sessions.append(len(self.fragments))
             self._lay_out(drafts)
-
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]  # Sequence's overloads
-        return self._fragments[index]
-
-    def __len__(self) -> int:
-        return len(self._fragments)
 
     @property
     def duration_ms(self) -> int:
         """From the start of the first fragment to the end of the last."""
-        return self._fragments[-1].offset_ms + self._fragments[-1].duration_ms if self._fragments else 0
+        return self.fragments[-1].offset_ms + self.fragments[-1].duration_ms if self.fragments else 0
 
     def _lay_out(self, drafts: list[_Draft]) -> None:
         """Put fragments on the time line: Cluster times where they rise, else one after the other."""
         for draft, following in zip(drafts, [*drafts[1:], None], strict=True):
             step = following.timestamp_ms - draft.timestamp_ms if following and following.continues else 0
-            self._fragments.append(
+            self.fragments.append(
                 StoredFragment(
                     draft.head,
                     draft.body,

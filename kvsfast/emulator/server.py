@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
-from kvsfast.emulator.connection import Connection, Disconnected
+from kvsfast.emulator.connection import Connection, Disconnected, will_reset
 from kvsfast.emulator.refusal import Refusal, unknown_operation
 
 __all__ = ["Answer", "HttpServer", "Request", "Streaming"]
@@ -106,7 +106,10 @@ class HttpServer(ThreadingHTTPServer):
     def shutdown_request(self, request: Any) -> None:
         with self._lock:
             self._connections.discard(request)
-        super().shutdown_request(request)
+        if will_reset(request):
+            self.close_request(request)  # a FIN before the RST would look like an orderly end
+        else:
+            super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exception()
@@ -125,6 +128,14 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         if isinstance(self.connection, ssl.SSLSocket):
             self.connection.do_handshake()
+
+    def finish(self) -> None:
+        super().finish()
+        if isinstance(self.connection, ssl.SSLSocket) and not will_reset(self.connection):
+            # Say goodbye (close_notify) and do not wait for the answer.
+            with contextlib.suppress(OSError, ValueError):
+                self.connection.setblocking(False)
+                self.connection.unwrap()
 
     def do_POST(self) -> None:
         request_id = str(uuid.uuid4())
@@ -179,6 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self._head(200, request_id, {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked"})
             answer.write(connection)
+            self.close_connection = self.close_connection or connection.is_over
         except OSError as error:
             self.close_connection = True
             logger.info("%s %s: the client left after %d bytes: %s", self.command, self.path, connection.bytes_sent, error)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+from kvsfast.emulator.body import write_error_document
 from kvsfast.emulator.connection import Connection
+from kvsfast.emulator.faults import Faults, HttpError, Operation
 from kvsfast.emulator.framing import Framing, Pieces
 from kvsfast.emulator.limits import StreamLimits
 from kvsfast.emulator.media import Media, Source
@@ -20,12 +23,18 @@ from kvsfast.emulator.signature import Credentials, SignatureCheck
 from kvsfast.emulator.stream import FragmentNotFound, Stream
 from kvsfast.errors import UsageError
 from kvsfast.model import StartSelector
+from kvsfast.tags import IN_STREAM_ERRORS
+
+if TYPE_CHECKING:
+    from kvsfast.emulator.tls import LocalAuthority
 
 __all__ = ["Emulator"]
 
 #: What a response says it is, though the document is Matroska: that is the real service's word for it.
 CONTENT_TYPE = "video/webm"
 ACCOUNT = "123456789012"
+#: What GetMedia writes into the media when it is asked for a fragment that it does not have.
+FRAGMENT_NOT_FOUND = 4000
 
 _API_NAMES = {
     "PUT_MEDIA",
@@ -69,7 +78,7 @@ class Emulator:
     by default 3 in real time, else 0. ``retention_seconds``: how far back EARLIEST reaches.
 
     ``producer_start``: producer time of the first fragment in epoch seconds. ``opaque_tokens``: continuation tokens
-    that differ from the fragment numbers. ``clock``: the service's idea of epoch seconds. ``seed`` settles all that
+    that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults`. ``clock``: the service's idea of epoch seconds. ``seed`` settles all that
     looks random.
     """
 
@@ -93,6 +102,7 @@ class Emulator:
         retention_seconds: float | None = None,
         producer_start: float | None = None,
         opaque_tokens: bool = False,
+        faults: Faults | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
     ) -> None:
@@ -101,6 +111,7 @@ class Emulator:
         live = pace == "realtime"
         self.credentials = Credentials(*credentials)
         self.region = region
+        self.faults = Faults() if faults is None else faults
         self._clock = clock
         self._limits = limits
         self._bandwidth = bandwidth
@@ -112,10 +123,16 @@ class Emulator:
             fragments_per_second=fragments_per_second,
         )
         self._check_signature = SignatureCheck(self.credentials, region, clock)
-        self._prepared = {
-            name: (media, Prepared(media, Framing(pieces, seed=seed), by_frame=live))
-            for name, media in ((name, Media(source)) for name, source in streams.items())
-        }
+        framing = Framing(pieces, seed=seed)
+        # Many streams may be made from one file; it is loaded and framed once.
+        loaded: dict[str | int, tuple[Media, Prepared]] = {}
+        self._sources: dict[str, tuple[Media, Prepared]] = {}
+        for name, source in streams.items():
+            key = str(source) if isinstance(source, str | os.PathLike) else id(source)
+            if key not in loaded:
+                media = Media(source)
+                loaded[key] = media, Prepared(media, framing, by_frame=live)
+            self._sources[name] = loaded[key]
         self._stream_options: dict[str, Any] = {
             "live": live,
             "loop": loop,
@@ -128,7 +145,7 @@ class Emulator:
         self._closed = threading.Event()
         self._control: HttpServer | None = None
         self._media: HttpServer | None = None
-        self._authority: Any = None
+        self._authority: LocalAuthority | None = None
 
     # -- life
 
@@ -136,21 +153,29 @@ class Emulator:
         """Open both ports; now is the moment when stored media ends and live media begins."""
         if self._control is not None:
             raise UsageError("this Emulator was started before")
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def _open(self) -> None:
+        context = None
         if self._tls:
             from kvsfast.emulator.tls import LocalAuthority
 
             self._authority = LocalAuthority()
-        for name, (media, prepared) in self._prepared.items():
+            context = self._authority.server_context
+        for name, (media, prepared) in self._sources.items():
             stream = Stream(name, media, now_ms=self._now_ms, **self._stream_options)
             self._streams[name] = _Served(stream, prepared, limits=self._limits)
-        context = self._authority.server_context if self._authority else None
-        self._control = HttpServer(
-            self._ports[0], {"/getDataEndpoint": self._get_data_endpoint}, tls=context, bandwidth=None
-        )
-        self._media = HttpServer(self._ports[1], {"/getMedia": self._get_media}, tls=context, bandwidth=self._bandwidth)
+        control = {"/getDataEndpoint": self._get_data_endpoint}
+        media_plane = {"/getMedia": self._get_media}
+        self._control = HttpServer(self._ports[0], control, tls=context, bandwidth=None)
+        self._media = HttpServer(self._ports[1], media_plane, tls=context, bandwidth=self._bandwidth)
         self._control.start()
         self._media.start()
-        return self
 
     def close(self) -> None:
         """End every response and connection, and wait for their threads. Once is enough."""
@@ -215,6 +240,10 @@ class Emulator:
         """The stream's ARN."""
         return f"arn:aws:kinesisvideo:{self.region}:{ACCOUNT}:stream/{name}/{self.stream(name).created_ms}"
 
+    def fail_next(self, stream: str, code: str, *, times: int = 1, operation: Operation = "GetMedia") -> None:
+        """The next requests for the stream get this HTTP error (``service.faults`` can do more)."""
+        self.faults.plan(stream, HttpError(code), times=times, operation=operation)
+
     # -- what it does
 
     def _get_data_endpoint(self, request: Request) -> Answer:
@@ -223,6 +252,9 @@ class Emulator:
         if api_name not in _API_NAMES:
             raise Refusal("InvalidArgumentException", f"APIName is {api_name!r}, expected one of {', '.join(sorted(_API_NAMES))}")
         served = self._find(asked)
+        fault = self.faults.decide(served.stream.name, "GetDataEndpoint")
+        if isinstance(fault, HttpError):
+            raise fault.refusal()
         served.endpoint_limits.count_call()
         if api_name != "GET_MEDIA":
             raise Refusal("InvalidArgumentException", f"this local service has no data endpoint for {api_name}, only for GET_MEDIA")
@@ -235,23 +267,37 @@ class Emulator:
         except UsageError as error:
             raise Refusal("InvalidArgumentException", str(error)) from None
         served = self._find(asked)
+        fault = self.faults.decide(served.stream.name, "GetMedia")
+        if isinstance(fault, HttpError):
+            raise fault.refusal()
         served.media_limits.count_call()
-        release = served.media_limits.open_connection()
+        missing: str | None = None
+        index = 0
         try:
             index = served.stream.index_of(start)
         except UsageError as error:
-            release()
             raise Refusal("InvalidArgumentException", str(error)) from None
-        except FragmentNotFound:
-            release()
-            raise
+        except FragmentNotFound as error:
+            missing = error.args[0]
 
         def write(connection: Connection) -> None:
-            Session(
-                served.stream, served.prepared, connection, index=index, options=self._options, now_ms=self._now_ms
-            ).run()
+            if missing is None:
+                Session(
+                    served.stream,
+                    served.prepared,
+                    connection,
+                    start=start,
+                    index=index,
+                    options=self._options,
+                    now_ms=self._now_ms,
+                    fault=fault,
+                ).run()
+            else:
+                code = IN_STREAM_ERRORS[FRAGMENT_NOT_FOUND][0]
+                write_error_document(connection, served.prepared.framing, FRAGMENT_NOT_FOUND, code, missing)
+                connection.flush()
 
-        return Streaming(CONTENT_TYPE, write, release)
+        return Streaming(CONTENT_TYPE, write, served.media_limits.open_connection())
 
     def _admit(self, request: Request) -> dict[str, Any]:
         """The parameters of a request that is signed as it should be."""

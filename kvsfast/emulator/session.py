@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kvsfast.emulator import templates
+from kvsfast.emulator.body import BodyWriter, EndOfBody, FaultyWriter
 from kvsfast.emulator.connection import Connection
+from kvsfast.emulator.faults import BodyFault
 from kvsfast.emulator.framing import LAST_CHUNK, Framing
 from kvsfast.emulator.media import Media, StoredFragment
 from kvsfast.emulator.stream import Ingested, Stream
+from kvsfast.model import StartSelector
 
 __all__ = ["Prepared", "Session", "SessionOptions"]
 
@@ -47,7 +50,7 @@ class Prepared:
         self.framing = framing
         heads: dict[int, bytes] = {}
         self.fragments: list[_Framed] = []
-        for stored in media:
+        for stored in media.fragments:
             if id(stored.head) not in heads:
                 heads[id(stored.head)] = framing.frame(stored.head)[0]
             body = self._by_frame(stored) if by_frame else [_Unit(0, framing.frame(stored.body)[0])]
@@ -66,7 +69,10 @@ class Prepared:
 
 
 class Session:
-    """Writes one response body, HTTP chunks and all, from fragment ``index`` on until it ends by its own."""
+    """Writes one response body, HTTP chunks and all, from fragment ``index`` on until it ends by its own.
+
+    ``start`` is what ``index`` was found by; where that has to wait for a time to come, it is looked up again then.
+    """
 
     def __init__(
         self,
@@ -74,54 +80,64 @@ class Session:
         prepared: Prepared,
         connection: Connection,
         *,
+        start: StartSelector,
         index: int,
         options: SessionOptions,
         now_ms: Callable[[], int],
+        fault: BodyFault | None = None,
     ) -> None:
         self._stream = stream
         self._prepared = prepared
         self._connection = connection
+        self._body = BodyWriter(connection) if fault is None else FaultyWriter(connection, fault)
+        self._start = start
         self._index = index
         self._options = options
         self._now_ms = now_ms
-        self._started_ms = now_ms()
+        self._ends_ms = now_ms() + round(1000 * options.session_seconds)
 
     def run(self) -> None:
         """Send the body to its end. Disconnected if the client leaves before."""
-        first = self._index
-        while not self._is_over() and (self._stream.count is None or self._index < self._stream.count):
-            if self._options.fragments_per_second is not None:
-                sent = self._index - first
-                self._wait_until(self._started_ms + int(1000 * sent / self._options.fragments_per_second))
-            self._send_fragment(self._stream.fragment(self._index))
-            self._index += 1
-        if not self._is_over():
-            self._wait_until(self._now_ms() + int(1000 * self._options.idle_seconds))
-        self._connection.write(LAST_CHUNK)
+        try:
+            self._send()
+            self._connection.write(LAST_CHUNK)
+        except EndOfBody:
+            pass
         self._connection.flush()
 
-    def _is_over(self) -> bool:
-        return self._now_ms() >= self._started_ms + 1000 * self._options.session_seconds
+    def _send(self) -> None:
+        settled_ms = self._stream.settled_ms(self._start)
+        if settled_ms > self._now_ms():
+            self._wait_until(min(settled_ms, self._ends_ms))
+            self._index = self._stream.index_of(self._start)
+        first, started_ms = self._index, self._now_ms()
+        while self._now_ms() < self._ends_ms and (self._stream.count is None or self._index < self._stream.count):
+            position = self._index - first
+            if self._options.fragments_per_second is not None:
+                self._wait_until(started_ms + round(1000 * position / self._options.fragments_per_second))
+            fragment = self._stream.fragment(self._index)
+            self._body.begin_fragment(position, fragment, self._prepared.framing)
+            self._send_fragment(fragment)
+            self._index += 1
+        self._wait_until(min(self._now_ms() + round(1000 * self._options.idle_seconds), self._ends_ms))
 
     def _send_fragment(self, fragment: Ingested) -> None:
         framed = self._prepared.fragments[self._index % len(self._prepared.fragments)]
         frame_pieces = self._prepared.framing.frame_pieces
-        write = self._connection.write
+        stored = fragment.stored
+        body = self._body
         self._wait_until_live(fragment.server_ms)
-        write(framed.head)
-        write(
-            frame_pieces(
-                templates.before_cluster(
-                    fragment.number, templates.seconds(fragment.server_ms), templates.seconds(fragment.producer_ms)
-                )
-            )
-        )
+        body.write("header", framed.head)
+        server, producer = templates.seconds(fragment.server_ms), templates.seconds(fragment.producer_ms)
+        body.write("tags", frame_pieces(templates.before_cluster(fragment.number, server, producer)))
+        body.begin_frames(stored.blocks)
         for unit in framed.body:
             self._wait_until_live(fragment.server_ms + unit.due_ms)
-            write(unit.framed)
+            body.write("frame", unit.framed)
         self._wait_until_live(fragment.closes_ms)
         behind_now = max(0, self._now_ms() - fragment.server_ms)
-        write(frame_pieces(templates.after_cluster(behind_now, fragment.token)))
+        body.write("trailer", frame_pieces(templates.after_cluster(behind_now, fragment.token)))
+        body.end_fragment()
 
     def _wait_until_live(self, when_ms: int) -> None:
         if self._stream.is_live:

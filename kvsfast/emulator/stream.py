@@ -11,6 +11,7 @@ fragments when the stream loops. There are three ways in which fragments come to
 
 from __future__ import annotations
 
+import re
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
@@ -80,15 +81,17 @@ class Stream:
         self._retention_ms = retention_ms
         self._opaque_tokens = opaque_tokens
         self._seed = seed
-        self._offsets = [fragment.offset_ms for fragment in media]
+        self._fragments = media.fragments
+        self._offsets = [fragment.offset_ms for fragment in media.fragments]
+        self._sequences, self._sequences_per_lap = _sequences(media)
         self._origin_ms = self._started_ms - (0 if live else media.duration_ms)
         if producer_start_ms is None:
             producer_start_ms = self._origin_ms - PRODUCER_DELAY_MS
-            if media and media[0].timestamp_ms >= _ABSOLUTE_MS:
-                producer_start_ms = media[0].timestamp_ms
+            if self._fragments and self._fragments[0].timestamp_ms >= _ABSOLUTE_MS:
+                producer_start_ms = self._fragments[0].timestamp_ms
         self._producer_origin_ms = producer_start_ms
         #: How many fragments there will ever be; None: it goes on for ever.
-        self.count: int | None = None if loop and media else len(media)
+        self.count: int | None = None if loop and self._fragments else len(self._fragments)
         # Server times of the fragments that were ingested on demand.
         self._on_demand: array[int] | None = array("q") if loop and not live else None
         self._lock = threading.Lock()
@@ -100,13 +103,14 @@ class Stream:
 
     def fragment(self, index: int) -> Ingested:
         """The fragment of this index; of a live stream also one that is still to come."""
-        lap, position = divmod(index, len(self.media))
-        stored = self.media[position]
+        lap, position = divmod(index, len(self._fragments))
+        stored = self._fragments[position]
+        sequence = lap * self._sequences_per_lap + self._sequences[position]
         server_ms = self._server_ms(index)
-        number = str(FragmentNumber.of(index + 1, server_ms, self._seed))
+        number = str(FragmentNumber.of(sequence, server_ms, self._seed))
         return Ingested(
             number,
-            f"t.{index + 1:x}.{hash_of(number)}" if self._opaque_tokens else number,
+            _opaque(index, number) if self._opaque_tokens else number,
             server_ms,
             server_ms + stored.duration_ms,
             self._producer_origin_ms + lap * self.media.duration_ms + stored.offset_ms,
@@ -138,12 +142,18 @@ class Stream:
                 assert start.timestamp is not None
                 return max(self._at_producer_time(epoch_ms(start.timestamp)), self._earliest())
 
+    def settled_ms(self, start: StartSelector) -> int:
+        """From when on ``index_of`` can tell: media that is ingested on demand knows nothing of times to come."""
+        if self._on_demand is None or start.timestamp is None:
+            return self._started_ms
+        return epoch_ms(start.timestamp)
+
     def _server_ms(self, index: int) -> int:
-        lap, position = divmod(index, len(self.media))
+        lap, position = divmod(index, len(self._fragments))
         if self._on_demand is None or lap == 0:
             return self._origin_ms + lap * self.media.duration_ms + self._offsets[position]
         with self._lock:
-            later = index - len(self.media)
+            later = index - len(self._fragments)
             while len(self._on_demand) <= later:
                 self._on_demand.append(max(self._now_ms(), self._on_demand[-1] if self._on_demand else self._started_ms))
             return self._on_demand[later]
@@ -151,15 +161,15 @@ class Stream:
     def _ingested(self) -> int:
         """How many fragments there are by now, the one being ingested included."""
         if self._on_demand is not None:
-            return len(self.media) + len(self._on_demand)
-        return self._upto(self._now_ms() - self._origin_ms, bisect_right) if self.is_live else len(self.media)
+            return len(self._fragments) + len(self._on_demand)
+        return self._upto(self._now_ms() - self._origin_ms, bisect_right) if self.is_live else len(self._fragments)
 
     def _upto(self, offset_ms: int, bisect: Callable[[list[int], int], int]) -> int:
         """How many fragments lie before this place on the time line, over all laps."""
-        if offset_ms < 0 or not self.media:
+        if offset_ms < 0 or not self._fragments:
             return 0
         lap, rest = divmod(offset_ms, self.media.duration_ms)
-        found = lap * len(self.media) + bisect(self._offsets, rest)
+        found = lap * len(self._fragments) + bisect(self._offsets, rest)
         return found if self.count is None else min(found, self.count)
 
     def _newest(self) -> int:
@@ -173,30 +183,60 @@ class Stream:
 
     def _at_server_time(self, when_ms: int) -> int:
         if self._on_demand and when_ms > self._started_ms:
-            return len(self.media) + bisect_left(self._on_demand, when_ms)
+            return len(self._fragments) + bisect_left(self._on_demand, when_ms)
         found = self._upto(when_ms - self._origin_ms, bisect_left)
-        return found if self._on_demand is None else min(found, len(self.media))
+        return found if self._on_demand is None else min(found, len(self._fragments))
 
     def _at_producer_time(self, when_ms: int) -> int:
         return self._upto(when_ms - self._producer_origin_ms, bisect_left)
 
     def _after_number(self, number: str) -> int:
-        parsed = FragmentNumber.parse(number)
-        index = parsed.sequence - 1
-        if not self._earliest() <= index < self._ingested() or self.fragment(index).number != number:
+        lap, sequence = divmod(FragmentNumber.parse(number).sequence - 1, self._sequences_per_lap)
+        position = bisect_right(self._sequences, sequence + 1) - 1
+        index = lap * len(self._fragments) + position
+        if position < 0 or not self._is_there(index) or self.fragment(index).number != number:
             raise FragmentNotFound(number)
         return index + 1
 
     def _after_token(self, token: str) -> int:
         if not self._opaque_tokens:
             return self._after_number(token)
-        try:
-            index = int(token.split(".")[1], 16) - 1
-        except (IndexError, ValueError):
-            raise UsageError(f"ContinuationToken {token!r} was not made by this service") from None
-        if not self._earliest() <= index < self._ingested() or self.fragment(index).token != token:
+        match = _OPAQUE.fullmatch(token)
+        if match is None:
+            raise UsageError(f"ContinuationToken {token!r} was not made by this service")
+        index = int(match[1], 16) - 1
+        if not self._is_there(index) or self.fragment(index).token != token:
             raise FragmentNotFound(token)
         return index + 1
+
+    def _is_there(self, index: int) -> bool:
+        return self._earliest() <= index < self._ingested()
+
+
+def _sequences(media: Media) -> tuple[list[int], int]:
+    """The sequence number of each fragment, and how many a lap takes.
+
+    One up per fragment; each further file is a new session of a producer, which goes on at the next 1000 + 1.
+    """
+    sequences: list[int] = []
+    for position in range(len(media.fragments)):
+        last = sequences[-1] if sequences else 0
+        is_new_session = position in media.sessions and position > 0
+        sequences.append(_next_thousand(last) + 1 if is_new_session else last + 1)
+    last = sequences[-1] if sequences else 1
+    return sequences, last if len(media.sessions) < 2 else _next_thousand(last)
+
+
+def _next_thousand(sequence: int) -> int:
+    return -(-sequence // 1000) * 1000
+
+
+def _opaque(index: int, number: str) -> str:
+    """A token that does not tell the fragment number."""
+    return f"t.{index + 1:x}.{int(number) * 0x9E3779B97F4A7C15 >> 70 & 0xFFFFFFFFFFFF:012x}"
+
+
+_OPAQUE = re.compile(r"t\.([0-9a-f]{1,16})\.[0-9a-f]{12}")
 
 
 def epoch_ms(when: datetime) -> int:
@@ -205,8 +245,3 @@ def epoch_ms(when: datetime) -> int:
     Up, because the selectors ask for the first fragment at or after the time.
     """
     return -((when - _EPOCH) // -timedelta(milliseconds=1))
-
-
-def hash_of(number: str) -> str:
-    """Something in a token that does not tell the number."""
-    return f"{int(number) * 0x9E3779B97F4A7C15 >> 70 & 0xFFFFFFFFFFFF:012x}"
