@@ -89,16 +89,15 @@ class FaultyWriter(BodyWriter):
         assert isinstance(fault, Cut | Stall)
         is_clean = isinstance(fault, Cut) and fault.how == "eof"
         before = cut(framed, int(self._strikes_at) - self._sent, whole_chunks=is_clean)
-        self._connection.write(before)
+        self._connection.send(before)
         if is_clean:
-            self._connection.write(LAST_CHUNK)
-        self._connection.flush()
+            self._connection.send(LAST_CHUNK)
         if isinstance(fault, Cut):
             if fault.how != "eof":
                 self._connection.leave(reset=fault.how == "reset")
             raise EndOfBody
         self._stall(math.inf if fault.seconds is None else fault.seconds)
-        self._connection.write(framed[len(before) :])
+        self._connection.send(framed[len(before) :])
         return True
 
     def _stall(self, seconds: float) -> None:

@@ -22,7 +22,7 @@ class StreamLimits:
         self._subject = f"{operation} for resource '{stream}'"
         self._enabled = enabled
         self._calls: deque[float] = deque()
-        self._open = 0
+        self.open_connections = 0
         self._lock = threading.Lock()
 
     def count_call(self) -> None:
@@ -40,11 +40,11 @@ class StreamLimits:
     def open_connection(self) -> Callable[[], None]:
         """Take a slot; Refusal if none is free. The result gives it back."""
         with self._lock:
-            if self._enabled and self._open >= CONNECTIONS:
+            if self._enabled and self.open_connections >= CONNECTIONS:
                 raise Refusal("ConnectionLimitExceededException", f"Limit exceeded: {CONNECTIONS} concurrent connections on {self._subject}")
-            self._open += 1
+            self.open_connections += 1
         return self._close_connection
 
     def _close_connection(self) -> None:
         with self._lock:
-            self._open -= 1
+            self.open_connections -= 1

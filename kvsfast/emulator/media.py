@@ -144,7 +144,7 @@ def _fragments_of(buffer: memoryview, segment: Element, header: bytes) -> Iterat
     if is_recorded:
         groups = [kept[first:]] if cut is None else []
     else:
-        groups = [kept[begin:end] for begin, end in zip(clusters, [*clusters[1:], len(kept)], strict=True)]
+        groups = [kept[begin:end] for begin, end in pairwise([*clusters, len(kept)])]
     for position, group in enumerate(groups):
         yield _draft(buffer, head, group, scale, continues=position > 0)
     if cut is not None:

@@ -64,11 +64,13 @@ class HttpServer(ThreadingHTTPServer):
         operations: Mapping[str, Callable[[Request], Answer | Streaming]],
         *,
         tls: ssl.SSLContext | None,
-        bandwidth: float | None,
+        bandwidth: float | None = None,
+        gather: bool = True,
     ) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.operations = operations
         self.bandwidth = bandwidth
+        self.gather = gather
         self._tls = tls
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -186,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _stream(self, request_id: str, answer: Streaming) -> None:
-        connection = Connection(self.connection, bandwidth=self.server.bandwidth)
+        connection = Connection(self.connection, bandwidth=self.server.bandwidth, gather=self.server.gather)
         try:
             self._head(200, request_id, {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked"})
             answer.write(connection)

@@ -67,6 +67,8 @@ class Emulator:
     ``pace``: "max" has all fragments stored when the service starts, and sends them as fast as the client takes them;
     "realtime" ingests them from that moment on, frame by frame. ``loop`` repeats the media for ever under new numbers
     and times. ``pieces``: how the payload is divided among HTTP chunks, see :class:`framing.Framing`.
+    ``gather=False`` sends each HTTP chunk by itself (a TLS record of its own, as on the real wire) instead of many
+    at once.
 
     ``port``, ``media_port``: of the control plane and of GetMedia (0: any free one). ``tls``: serve https with a
     certificate made for this run (needs ``kvsfast[tls]``). ``credentials``: the one (access key, secret key) that is
@@ -89,6 +91,7 @@ class Emulator:
         pace: Literal["max", "realtime"] = "max",
         loop: bool = False,
         pieces: Pieces = "element",
+        gather: bool = True,
         port: int = 0,
         media_port: int = 0,
         tls: bool = False,
@@ -115,6 +118,7 @@ class Emulator:
         self._clock = clock
         self._limits = limits
         self._bandwidth = bandwidth
+        self._gather = gather
         self._ports = (port, media_port)
         self._tls = tls
         self._options = SessionOptions(
@@ -172,8 +176,10 @@ class Emulator:
             self._streams[name] = _Served(stream, prepared, limits=self._limits)
         control = {"/getDataEndpoint": self._get_data_endpoint}
         media_plane = {"/getMedia": self._get_media}
-        self._control = HttpServer(self._ports[0], control, tls=context, bandwidth=None)
-        self._media = HttpServer(self._ports[1], media_plane, tls=context, bandwidth=self._bandwidth)
+        self._control = HttpServer(self._ports[0], control, tls=context)
+        self._media = HttpServer(
+            self._ports[1], media_plane, tls=context, bandwidth=self._bandwidth, gather=self._gather
+        )
         self._control.start()
         self._media.start()
 
@@ -235,6 +241,11 @@ class Emulator:
         """The stream of this name: its fragments, their numbers and times."""
         self._running(self._control)
         return self._streams[name].stream
+
+    def open_connections(self, name: str) -> int:
+        """How many GetMedia responses of the stream are going on."""
+        self._running(self._control)
+        return self._streams[name].media_limits.open_connections
 
     def stream_arn(self, name: str) -> str:
         """The stream's ARN."""
