@@ -91,9 +91,10 @@ def test_cuts_in_every_place(service: Emulator, inside: Place, how: Literal["eof
     media = b"".join(http_chunks(framed)) if how == "eof" else media_of(framed)
     assert len(media) in expected_length(whole, 1, inside)
     assert framed.endswith(b"\r\n0\r\n\r\n") is (how == "eof")
-    if how == "reset":
+    if how == "reset" and service.ca_certificate_path is None:
         assert isinstance(error, ConnectionResetError)
     else:
+        # Python's ssl tells a reset as an end of the stream: the errno is lost on the way through OpenSSL.
         assert error is None
     # The fault is used up.
     assert len(dissect(whole_media(service))) == 4
@@ -101,7 +102,8 @@ def test_cuts_in_every_place(service: Emulator, inside: Place, how: Literal["eof
 
 @pytest.mark.parametrize("how", ["eof", "close", "reset"])
 def test_cuts_at_any_byte(how: Literal["eof", "close", "reset"]) -> None:
-    with Emulator({"s": mkv.clip(1, count=2, length=40)}, limits=False, clock=lambda: 1.7e9) as service:
+    now = time.time()
+    with Emulator({"s": mkv.clip(1, count=2, length=40)}, limits=False, clock=lambda: now) as service:
         whole = whole_media(service)
         for size in range(0, len(whole) + 1, 7):
             service.faults.plan("s", Cut(how, after_bytes=size))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import sys
 from collections.abc import Callable
@@ -32,8 +33,6 @@ def test_the_connection_ends_as_tls_should() -> None:
     with Emulator({"s": mkv.clip(3)}, tls=True) as service:
         host, port = service.media_endpoint_url.removeprefix("https://").split(":")
         context = ssl.create_default_context(cafile=service.ca_certificate_path)
-        import socket
-
         with socket.create_connection((host, int(port)), timeout=30) as plain:
             # Without close_notify this socket would raise SSLEOFError at the end.
             with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as sock:
@@ -51,8 +50,6 @@ def test_an_unknown_authority_is_refused_by_the_client(sdk: MakeSdk) -> None:
 
 def test_a_client_that_speaks_no_tls_does_no_harm(caplog: pytest.LogCaptureFixture) -> None:
     with Emulator({"s": mkv.clip(1)}, tls=True) as service:
-        import socket
-
         host, port = service.endpoint_url.removeprefix("https://").split(":")
         for nonsense in (b"GET / HTTP/1.1\r\n\r\n", b"", b"\x16\x03\x01"):
             with socket.create_connection((host, int(port)), timeout=30) as sock:
