@@ -145,14 +145,12 @@ def end_value(end: Any, start: Any, tags: Any) -> End:
     )
 
 
-def raised_value(error: MediaError) -> Raised:
-    return Raised(type(error).__name__, error.offset, getattr(error, "name", ""))
-
-
 def value_of(event: Any) -> Event:
-    """Any event of streaming."""
+    """Any event of streaming, or the MediaError that ended it."""
     import kvsfast
 
+    if isinstance(event, MediaError):
+        return Raised(type(event).__name__, event.offset, getattr(event, "name", ""))
     if isinstance(event, kvsfast.Frame):
         return frame_value(event)
     if isinstance(event, kvsfast.FragmentStart):
@@ -206,15 +204,12 @@ def raw_events(data: bytes, cut: Cut, *, eof: bool = True, **options: Any) -> It
 def feed(data: bytes, *, trailing: bytes = b"", eof: bool = True, **options: Any) -> list[Event]:
     """The events of ``data`` as values, after a check that no cut of it changes any of them.
 
-    ``trailing``: bytes after the end that must change nothing but the end itself: their events must begin with
-    those that ``data`` has without its EOF. Further options are those of FragmentParser.
+    ``trailing``: bytes after the end that must change nothing of what came before it: the events with them
+    must begin with those that ``data`` has without its EOF. Further options are those of FragmentParser.
     """
     results = {}
     for name, cut in every_cut(data).items():
-        results[name] = [
-            raised_value(event) if isinstance(event, MediaError) else value_of(event)
-            for event in raw_events(data, cut, eof=eof, **options)
-        ]
+        results[name] = [value_of(event) for event in raw_events(data, cut, eof=eof, **options)]
     expected = results["whole"]
     for name, events in results.items():
         assert_same(events, expected, f"{name} against whole")
@@ -228,7 +223,7 @@ def feed(data: bytes, *, trailing: bytes = b"", eof: bool = True, **options: Any
 def feed_fragments(data: bytes, **options: Any) -> list[Any]:
     """The Fragment objects (and LateTags, InStreamErrors, the MediaError) of ``keep_fragments=True``.
 
-    They are checked against the events of streaming, for every cut: the same starts, frames, ends and order;
+    They are checked against the events of streaming, for every cut: same starts, frames, ends and order;
     ``raw`` is the bytes of ``data`` that they came from, ``columns`` has a row for each frame.
     """
     events = feed(data, **options)
@@ -244,9 +239,7 @@ def _flatten(objects: Iterable[Any], data: bytes) -> Iterator[Event]:
     import kvsfast
 
     for each in objects:
-        if isinstance(each, MediaError):
-            yield raised_value(each)
-        elif isinstance(each, kvsfast.Fragment):
+        if isinstance(each, kvsfast.Fragment):
             start = each.start
             yield start_value(start)
             assert start_value(start).tags == each.tags[: len(start.tags)]

@@ -389,10 +389,10 @@ def service_fragment(
     """One fragment as GetMedia sends it: a document of its own.
 
     ``token``: "" is the fragment's number, as the service has it; None leaves the trailer out (as
-    GetMediaForFragmentList does). ``before_tags`` and ``after_tags``: of the producer, each pair in a Tags of
-    its own, or ready elements. ``wide``: the producer is the KVS SDK, which gives SimpleBlock and Tags sizes of
-    8 bytes. ``cluster_unknown``: a Cluster of unknown size (one byte, as that SDK has it), else of a known
-    one. ``timestamp=None``: no Cluster at all.
+    GetMediaForFragmentList does). ``before_tags`` and ``after_tags``: of the producer, each pair in a Tags
+    of its own, or ready elements. ``wide``: the producer is the KVS SDK, which gives SimpleBlock and Tags
+    sizes of 8 bytes. ``cluster_unknown``: a Cluster of unknown size (one byte, as that SDK has it), else of
+    a known one. ``timestamp=None``: no Cluster at all.
     """
     if number is None:
         number = fragment_number(sequence, server_ms if isinstance(server_ms, int) else SERVER_MS)
