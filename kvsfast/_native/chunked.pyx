@@ -110,6 +110,8 @@ cdef class Slab:
     def __dealloc__(self):
         global slab_count, slab_bytes
         if self.mem != NULL:
+            if self.tenants.after != &self.tenants:
+                self.evict_tenants()
             slab_count -= 1
             slab_bytes -= self.capacity
             give_block(self.mem, self.capacity)

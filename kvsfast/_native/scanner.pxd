@@ -129,6 +129,7 @@ cdef class Scanner:
     cdef uint64_t skip      # bytes still to pass over
     cdef uint64_t barren    # elements since the last event
     cdef uint64_t max_block, max_string, max_binary, max_barren
+    cdef uint64_t max_section   # sections up to this size come as one LEAF first; see enter()
     cdef int max_depth
     # The token: `data` is valid until the next receive.
     cdef int element
@@ -140,6 +141,8 @@ cdef class Scanner:
     cdef uint32_t header
 
     cdef int next(self) except -1
+    cdef int enter(self) noexcept
+    cdef int open_master(self) noexcept
     cdef bint ends_top(self, Level *top) noexcept
     cdef int check_size(self) except -1
     cdef int close_top(self) noexcept

@@ -23,16 +23,16 @@ cdef enum Action:
     SKIP
     TAKE
     DESCEND
+    SECTION     # taken whole if it is not large, so that its bytes can be compared with those seen before
 
 cdef uint8_t media_actions[KVS_ELEMENT_COUNT]
 cdef uint8_t tree_actions[KVS_ELEMENT_COUNT]
 
 # What a reader of media looks into; of every master here, each leaf is taken.
-cdef int[24] MEDIA_MASTERS = [
+cdef int[20] MEDIA_MASTERS = [
     KVS_EBML, KVS_Segment, KVS_Info, KVS_Cluster, KVS_Tracks, KVS_TrackEntry, KVS_Video, KVS_Audio, KVS_Colour,
     KVS_MasteringMetadata, KVS_Projection, KVS_ContentEncodings, KVS_ContentEncoding, KVS_ContentCompression,
     KVS_ContentEncryption, KVS_ContentEncAESSettings, KVS_Tags, KVS_Tag, KVS_Targets, KVS_SimpleTag,
-    KVS_BlockAdditions, KVS_BlockMore, KVS_UNKNOWN, KVS_UNKNOWN,
 ]
 # In a Cluster only these: the others say where things lay in the producer's file.
 cdef int[3] CLUSTER_LEAVES = [KVS_Timestamp, KVS_SimpleBlock, KVS_BlockGroup]
@@ -43,14 +43,14 @@ cdef void fill_actions() noexcept:
     for e in range(KVS_ELEMENT_COUNT):
         tree_actions[e] = DESCEND if kvs_elements[e].type == KVS_MASTER else TAKE
         media_actions[e] = SKIP
-    for i in range(24):
-        if MEDIA_MASTERS[i] != KVS_UNKNOWN:
-            media_actions[MEDIA_MASTERS[i]] = DESCEND
+    for i in range(20):
+        media_actions[MEDIA_MASTERS[i]] = DESCEND
     for e in range(KVS_GLOBAL + 1, KVS_ELEMENT_COUNT):
         if kvs_elements[e].type != KVS_MASTER and media_actions[kvs_elements[e].parent] == DESCEND:
             media_actions[e] = SKIP if kvs_elements[e].parent == KVS_Cluster else TAKE
     for i in range(3):
         media_actions[CLUSTER_LEAVES[i]] = TAKE
+    media_actions[KVS_Info] = media_actions[KVS_Tracks] = media_actions[KVS_Tags] = SECTION
     media_actions[KVS_UNKNOWN] = tree_actions[KVS_UNKNOWN] = SKIP
     media_actions[KVS_Void] = media_actions[KVS_Crc32] = SKIP
 
@@ -75,6 +75,7 @@ cdef class Scanner:
         self.max_binary = limits.max_binary_size
         self.max_barren = limits.max_barren_elements
         self.max_depth = limits.max_depth
+        self.max_section = 1024 * 1024
         self.stack[0].element = KVS_ROOT
         self.stack[0].unknown = True
         self.stack[0].end = KVS_UNKNOWN_SIZE
@@ -146,6 +147,10 @@ cdef class Scanner:
                     )
                 action = SKIP if misplaced else self.actions[self.element]
 
+            if action == SECTION:
+                action = TAKE if h.size <= self.max_section and self.depth < self.max_depth else DESCEND
+            elif action != DESCEND:
+                self.check_size()
             if action == DESCEND:
                 if self.depth >= self.max_depth:
                     if h.size == KVS_UNKNOWN_SIZE:
@@ -153,15 +158,7 @@ cdef class Scanner:
                     action = SKIP
                 else:
                     b.pos += h.length
-                    self.depth += 1
-                    top = &self.stack[self.depth]
-                    top.element = self.element
-                    top.unknown = h.size == KVS_UNKNOWN_SIZE
-                    top.start = here
-                    top.body = here + h.length
-                    top.end = self.stack[self.depth - 1].end if top.unknown else top.body + h.size
-                    return START
-            self.check_size()
+                    return self.open_master()
             if action == TAKE or self.brief:
                 n = <size_t>h.size
                 if self.brief and h.size > 256:
@@ -179,6 +176,22 @@ cdef class Scanner:
                 return LEAF
             b.pos += h.length
             self.skip = h.size
+
+    cdef int open_master(self) noexcept:
+        cdef Level *top
+        self.depth += 1
+        top = &self.stack[self.depth]
+        top.element = self.element
+        top.unknown = self.declared == KVS_UNKNOWN_SIZE
+        top.start = self.at
+        top.body = self.at + self.header
+        top.end = self.stack[self.depth - 1].end if top.unknown else top.body + self.declared
+        return START
+
+    cdef int enter(self) noexcept:
+        """Walk into the section that was just given as a LEAF. All of it is in the buffer."""
+        self.buffer.pos -= self.size
+        return self.open_master()
 
     cdef bint ends_top(self, Level *top) noexcept:
         """Does this element, which is no child of the innermost master, end it?"""
