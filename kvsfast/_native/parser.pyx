@@ -80,6 +80,7 @@ cdef class FragmentParser:
     cdef size_t next_row
     cdef list queue             # events that come after the rows
     cdef object failure         # what ends the media, once all before it was given
+    cdef public object on_broken    # called without arguments when the grammar is broken: no more bytes are needed
     cdef bint finished
     cdef bint saw_token, saw_bare   # has this stream shown a trailer, or a document of the service without one?
     # the document
@@ -211,6 +212,8 @@ cdef class FragmentParser:
                 return self.walk()
             except MediaError as error:
                 self.failure = error
+                if self.on_broken is not None:
+                    self.on_broken()
                 if self.open:
                     self.finish_fragment(False, self.buffer.pos)
                 if self.has_rows() or self.queue:
