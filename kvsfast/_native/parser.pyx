@@ -215,7 +215,7 @@ cdef class FragmentParser:
                 if self.on_broken is not None:
                     self.on_broken()
                 if self.open:
-                    self.finish_fragment(False, self.buffer.pos)
+                    self.finish_fragment(False, <size_t>(self.scanner.at - self.buffer.origin))
                 if self.has_rows() or self.queue:
                     return READY
         if self.failure is not None:

@@ -102,6 +102,7 @@ cdef class Scanner:
             here = b.origin + b.pos
             if here >= top.end:
                 return self.close_top()
+            self.at = here
             have = b.end - b.pos
             left = top.end - here
             status = kvs_read_header(b.mem + b.pos, have if have < left else <size_t>left, &h)
@@ -117,7 +118,6 @@ cdef class Scanner:
                 raise self.error("an element's size begins with 00: it is longer than 8 bytes", here)
 
             self.id = h.id
-            self.at = here
             self.header = h.length
             self.declared = h.size
             self.element = kvs_find_element(h.id)
