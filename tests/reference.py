@@ -15,18 +15,17 @@ Where the rules leave a choice, this is what was chosen:
 - Tags, Info, Tracks and BlockGroup count when they have ended, and that includes being closed early.
 - A block is delivered whole or not at all: one broken frame of a lace takes the others with it.
 - A fragment of a service document reaches from the document's header (or from the end of the fragment
-  before it in the same document) to the end of its trailer, the header that closes it, the broken element
-  or the EOF.
+  before it in the same document) to the end of its trailer, the header that closes it, or the EOF; and where
+  it is broken, as far as it was read.
 """
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from kvsfast.errors import LimitExceeded, MediaError
-from kvsfast.model import Limits, Track, Tracks
+from kvsfast.model import Limits, Tracks
 from kvsfast.tags import Tags, in_stream_error
 from tests.event_values import End, Error, Event, Frame, Late, Raised, Start, comparable
 from tests.matroska_elements import BY_ID, Element, may_contain
@@ -40,6 +39,7 @@ from tests.reference_values import (
     read_tags,
     read_track,
     split_lace,
+    undo_encodings,
     vint,
 )
 
@@ -63,7 +63,7 @@ def parse(
         if eof:
             walk.end_of_media()
     except MediaError as error:
-        walk.break_fragment(error.offset)
+        walk.break_fragment()
         walk.events.append(Raised(type(error).__name__, error.offset, getattr(error, "name", "")))
     return walk.events
 
@@ -115,6 +115,7 @@ class _Walk:
     def __init__(self, data: bytes, strict: bool, trailer: bool | None, limits: Limits) -> None:
         self.data, self.strict, self.trailer, self.limits = data, strict, trailer, limits
         self.pos = 0
+        self.taken = 0  # where the last header that was accepted, or the last element that was read, ends
         self.stack: list[Node] = []
         self.events: list[Event] = []
         self.document: _Document | None = None
@@ -210,7 +211,7 @@ class _Walk:
     def skip_to(self, end: int) -> None:
         if end > len(self.data):
             raise _Cut
-        self.pos = end
+        self.pos = self.taken = end
 
     def make_room(self, element: Element | None, offset: int) -> bool:
         """Close what ends before ``element``. False: it has no place here and must be skipped."""
@@ -272,6 +273,7 @@ class _Walk:
             document.track_count += 1
             if document.track_count > limits.max_tracks:
                 self.exceed("max_tracks", document.track_count, limits.max_tracks, node.offset)
+        self.taken = self.pos
         node.is_ignored |= bool(self.stack) and self.stack[-1].is_ignored
         self.stack.append(node)
 
@@ -342,7 +344,7 @@ class _Walk:
         elif node.name == "Tracks" and not node.is_ignored:
             document.tracks = Tracks(node.all("TrackEntry"))
         elif node.name == "TrackEntry" and not node.is_ignored:
-            value = read_track(node)
+            value = read_track(node, self.limits)
         if self.stack and node.name not in ("BlockGroup", "Cluster", "Cues", "Tags"):
             self.stack[-1].items.append((node.name, value))
 
@@ -393,10 +395,10 @@ class _Walk:
             )
         )
 
-    def break_fragment(self, offset: int) -> None:
-        """The bytes from ``offset`` on are broken; the fragment before them is not complete."""
+    def break_fragment(self) -> None:
+        """What follows is broken; the fragment that is open is not complete."""
         if self.document is not None and self.document.fragment is not None:
-            self.end_fragment(offset, False)
+            self.end_fragment(self.taken, False)
 
     def cluster_has_time(self, timestamp: int, cluster: Node) -> None:
         document = self.document
@@ -529,7 +531,9 @@ class _Walk:
         step = track.default_duration_ns if track else None
         block: list[Frame] = []  # delivered whole or not at all
         for i, frame in enumerate(frames):
-            is_stored, payload = self.undo_encodings(frame, track, offset)
+            encodings = track.content_encodings if track else ()
+            decoded = undo_encodings(frame, encodings, 1, self.limits.max_block_size, offset)
+            payload = frame if decoded is None else decoded
             frame_time = time + i * (step or 0)
             for value in (frame_time, frame_time + shift, duration or 0):
                 if not -INT64_MAX - 1 <= value <= INT64_MAX:
@@ -546,7 +550,7 @@ class _Walk:
                     is_discardable=is_discardable,
                     is_laced=lacing != 0,
                     is_estimated=i > 0 and step is None,
-                    is_stored=is_stored,
+                    is_stored=decoded is None,
                     duration_ns=duration,
                     discard_padding_ns=group.first("DiscardPadding"),
                     block_additions=additions,
@@ -556,27 +560,3 @@ class _Walk:
         document.fragment.frame_count += len(block)
         for each in block:
             self.emit(each)
-
-    def undo_encodings(self, frame: bytes, track: Track | None, offset: int) -> tuple[bool, bytes]:
-        """Whether ``frame`` stays as it is stored, and the frame (RFC 9559, section 5.1.4.1.31)."""
-        if track is None:
-            return False, frame
-        if not track.is_decoded:
-            return True, frame
-        most = self.limits.max_block_size
-        for step in sorted(track.content_encodings, key=lambda step: step.order, reverse=True):
-            if not step.scope & 1:
-                continue
-            if step.comp_algo == 3:
-                frame = step.comp_settings + frame
-            else:
-                decompressor = zlib.decompressobj()
-                try:
-                    frame = decompressor.decompress(frame, most + 1)
-                except zlib.error as error:
-                    raise MediaError(f"broken zlib data: {error}", offset=offset) from None
-                if not decompressor.eof and len(frame) <= most:
-                    raise MediaError("zlib data without end", offset=offset)
-            if len(frame) > most:
-                self.exceed("max_block_size", len(frame), most, offset)
-        return False, frame
