@@ -228,7 +228,16 @@ class InStreamError(ServiceError):
 
 
 class TransportError(KvsFastError):
-    """The wire failed: a reset, a body cut short, broken HTTP framing. ``__cause__`` is the original."""
+    """The wire failed: a reset, a body cut short, broken HTTP framing. ``__cause__`` is the original.
+
+    ``retryable``: whether a new connection may succeed.
+    """
+
+    retryable: bool
+
+    def __init__(self, message: str = "", *, retryable: bool = True) -> None:
+        super().__init__(message)
+        self.retryable = retryable
 
 
 class TransportTimeout(TransportError, TimeoutError):
@@ -241,6 +250,9 @@ class ConnectFailed(TransportError, ConnectionError):
 
 class StreamClosed(TransportError):
     """``close()`` was called, maybe from another thread."""
+
+    def __init__(self, message: str = "the stream was closed") -> None:
+        super().__init__(message, retryable=False)
 
 
 class ResumeFailed(KvsFastError):

@@ -1,0 +1,84 @@
+"""What is handed to the user: frames, fragments, and the events around them."""
+
+from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from kvsfast._native.chunked cimport Slab, Tenant
+
+
+cdef extern from "block.h" nogil:
+    ctypedef struct kvs_row:
+        int64_t timestamp_ns
+        int64_t media_time_ns
+        uint64_t offset
+        uint32_t length
+        uint32_t track
+        uint32_t flags
+        uint32_t extra
+    enum:
+        KVS_FRAME_KEY
+        KVS_FRAME_INVISIBLE
+        KVS_FRAME_DISCARDABLE
+        KVS_FRAME_LACED
+        KVS_FRAME_ESTIMATED
+        KVS_FRAME_SIDE
+        KVS_FRAME_STORED
+
+
+cdef class FragmentStart:
+    cdef readonly str number
+    cdef readonly object server_timestamp_ms
+    cdef readonly object producer_timestamp_ms
+    cdef readonly object tracks
+    cdef readonly object tags
+    cdef readonly object info
+    cdef readonly object cluster_timestamp
+    cdef readonly uint64_t offset
+
+
+cdef class FragmentEnd:
+    cdef readonly FragmentStart start
+    cdef readonly bint is_complete
+    cdef readonly str continuation_token
+    cdef readonly object millis_behind_now
+    cdef readonly object tags
+    cdef readonly uint64_t frame_count
+    cdef readonly uint64_t size
+
+
+cdef class LateTags:
+    cdef readonly str number
+    cdef readonly object tags
+
+
+cdef class Frame:
+    cdef Tenant tenant          # linked while the bytes are a slab's that this frame does not hold
+    cdef kvs_row row
+    cdef const uint8_t *data_at
+    cdef object owner           # whose memory data_at points to; None while a tenant
+    cdef readonly FragmentStart fragment
+    cdef object extra           # None, or (duration_ns, discard_padding_ns, block_additions)
+
+
+cdef enum:
+    SMALL_FRAME = 2048          # up to here a frame does not pin its slab
+
+cdef Frame frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start, object extra)
+cdef Frame frame_of_bytes(const kvs_row *row, bytes payload, FragmentStart start, object extra)
+
+
+cdef class Fragment:
+    cdef Slab slab
+    cdef size_t raw_size
+    cdef kvs_row *rows          # owned
+    cdef size_t row_count
+    cdef bytes side_bytes       # payload that is not verbatim in the document
+    cdef list extras
+    cdef readonly FragmentStart start
+    cdef readonly FragmentEnd end
+    cdef bytes head             # of a plain document: what must stand before the Cluster to play it
+    cdef size_t media_end       # end of the last whole element of the media
+    cdef size_t segment_at, segment_body
+    cdef size_t cluster_at, cluster_body
+
+    cdef Frame frame_at(self, size_t index)
+    cdef list document(self)

@@ -1,0 +1,777 @@
+# cython: wraparound=True
+"""FragmentParser: from bytes to fragments and frames, and the compiled iterators that users loop over.
+
+The parser does no I/O. Bytes come in by `receive_data`, or straight into `buffer` by a receive; events go out one at
+a time. Order of things in one walk: the hot loop (`BlockReader.scan`) makes a row for each plain SimpleBlock that is
+there; everything else comes token by token from the scanner. Rows and queued events are handed out before the walk
+goes on, so nothing that a row points to moves in between.
+
+Where a fragment begins and ends:
+
+* A document with a FRAGMENT_NUMBER tag is the service's: it is one fragment, from the EBML header to the end of the
+  Tags that hold CONTINUATION_TOKEN. That end is known without waiting for the next header.
+* In any other document each Cluster is a fragment.
+"""
+
+from collections import deque
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader
+from kvsfast._native.chunked cimport ReceiveBuffer
+from kvsfast._native.frames cimport (
+    KVS_FRAME_SIDE, Fragment, FragmentEnd, FragmentStart, Frame, LateTags, frame_of_bytes, frame_of_slab, kvs_row,
+)
+from kvsfast._native.scanner cimport *
+from kvsfast._native.sections cimport SectionReader, ServiceTags
+
+from kvsfast.errors import (
+    InStreamError, KvsFastError, MediaError, StreamClosed, TransportTimeout, TruncatedMedia, UsageError,
+)
+from kvsfast.model import Limits, SegmentInfo, Tracks
+from kvsfast.tags import Tags, in_stream_error
+
+cdef enum Status:
+    READY       # something can be handed out
+    WAIT        # more bytes are needed
+    DONE        # the media is over
+
+# Times are int64 ns. These bounds keep every sum of the hot loop inside it.
+cdef int64_t MOST_CLUSTER_NS = <int64_t>1 << 62
+cdef int64_t MOST_WALL_NS = (<int64_t>1 << 62) + (<int64_t>1 << 61)
+
+cdef object NO_TAGS = Tags()
+cdef object NO_TRACKS = Tracks()
+cdef object DEFAULT_INFO = SegmentInfo()
+
+
+@cython.final
+cdef class FragmentParser:
+    """Turns the bytes of a GetMedia response, or of any Matroska or WebM document, into events. Does no I/O.
+
+    ``receive_data`` takes bytes, ``receive_eof`` says that there are no more, ``next_event`` gives the next event or None.
+    Events: `FragmentStart`, `Frame`, `FragmentEnd`, `LateTags`, and `InStreamError` as an object. With
+    ``keep_fragments`` a whole `Fragment` comes in place of the first three.
+
+    ``strict``: an end of the media inside an element is TruncatedMedia, and a master that another one must close is
+    an error. ``trailer``: whether the service ends each fragment with tags of its own; None finds out from the media
+    (GetMediaForFragmentList writes none). ``limits``: what the media may make the parser hold.
+
+    MediaError and its subclasses are raised by ``next_event`` after everything before the damage was given;
+    from then on it raises the same again.
+    """
+
+    cdef readonly ReceiveBuffer buffer
+    cdef readonly bint keep_fragments
+    cdef Scanner scanner
+    cdef BlockReader blocks
+    cdef SectionReader sections
+    cdef bint strict
+    cdef object trailer
+    cdef uint64_t max_fragment
+    # in
+    cdef object pending         # bytes received and not yet copied into the buffer
+    cdef size_t pending_at
+    cdef bint eof
+    cdef bint filling           # a receive is under way
+    # out
+    cdef size_t next_row
+    cdef list queue             # events that come after the rows
+    cdef object failure         # what ends the media, once all before it was given
+    cdef public object on_broken    # called without arguments when the grammar is broken: no more bytes are needed
+    cdef bint finished
+    cdef bint saw_token, saw_bare   # has this stream shown a trailer, or a document of the service without one?
+    # the document
+    cdef bint had_header, in_document, in_segment
+    cdef uint64_t document_at
+    cdef str doc_type
+    cdef uint64_t read_version, max_id_length, max_size_length
+    cdef object info, tracks, header_tags
+    cdef bint had_info, had_tracks, had_cluster, errored
+    # the fragment
+    cdef str number, token
+    cdef object server_ms, producer_ms, behind
+    cdef FragmentStart start
+    cdef bint open              # FragmentStart was given
+    cdef bint ended             # FragmentEnd was given, and no Cluster came since
+    cdef bint cluster_ready     # the open Cluster's Timestamp is known
+    cdef object cluster_timestamp
+    cdef uint64_t fragment_at
+    cdef object end_tags
+    # keeping
+    cdef bint hold              # the buffer keeps the bytes from the fragment's first on
+    cdef size_t whole           # end of the last whole element
+    cdef size_t segment_at, segment_body, cluster_at, cluster_body      # of known size; body 0 if not
+    cdef bytes ebml_bytes, info_bytes, tracks_bytes
+    cdef bytes head             # what makes a Cluster of a plain document playable
+
+    def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None):
+        if limits is None:
+            limits = Limits()
+        elif not isinstance(limits, Limits):
+            raise UsageError(f"limits is {limits!r}, expected kvsfast.Limits")
+        if trailer is not None and not isinstance(trailer, bool):
+            raise UsageError(f"trailer is {trailer!r}, expected True, False or None")
+        self.buffer = ReceiveBuffer()
+        self.buffer.keeping = keep_fragments
+        self.scanner = Scanner(self.buffer, limits, strict, False)
+        self.blocks = BlockReader(self.scanner, limits, keep_fragments)
+        self.sections = SectionReader(self.scanner, limits)
+        self.keep_fragments = keep_fragments
+        self.strict = strict
+        self.trailer = trailer
+        self.max_fragment = limits.max_fragment_size
+        self.pending = deque()
+        self.queue = []
+        self.ebml_bytes = b""
+        self.forget_document()
+
+    # -- in ---------------------------------------------------------------------------------------------------
+
+    def receive_data(self, data):
+        """Take the next bytes of the media. ``bytes`` are held, not copied, until the parser comes to them."""
+        if self.eof:
+            raise UsageError("receive_data after receive_eof")
+        if not isinstance(data, bytes):
+            data = bytes(data)
+        if data:
+            self.pending.append(data)
+
+    def receive_eof(self):
+        """There are no more bytes."""
+        self.eof = True
+
+    def fail(self, error):
+        """The bytes end here for a reason of the transport's: what was complete is given, then ``error`` is raised."""
+        if self.failure is None and not self.finished:
+            self.failure = error
+            if self.open:
+                self.finish_fragment(False, self.buffer.end)
+
+    cdef bint pump(self) except -1:
+        """Copy a window's worth of what was given to receive_data into the buffer."""
+        if not self.pending:
+            return False
+        cdef bytes data = self.pending[0]
+        cdef ReceiveBuffer b = self.buffer
+        cdef size_t left = <size_t>PyBytes_GET_SIZE(data) - self.pending_at
+        cdef size_t n
+        b.reserve()
+        n = b.room()
+        if n > left:
+            n = left
+        b.write(<const uint8_t *>PyBytes_AS_STRING(data) + self.pending_at, n)
+        if n == left:
+            self.pending.popleft()
+            self.pending_at = 0
+        else:
+            self.pending_at += n
+        return True
+
+    # -- out --------------------------------------------------------------------------------------------------
+
+    def next_event(self):
+        """The next event, or None: more bytes are needed, or after ``receive_eof`` the media is over."""
+        while True:
+            event = self.take()
+            if event is not None:
+                return event
+            if self.advance() != READY:
+                return None
+
+    cdef inline bint has_rows(self) noexcept:
+        return self.next_row < self.blocks.count and not self.keep_fragments
+
+    cdef inline Frame take_frame(self):
+        cdef BlockReader blocks = self.blocks
+        cdef kvs_row *row = &blocks.rows[self.next_row]
+        cdef object extra = None if row.extra == 0 else blocks.extras[row.extra - 1]
+        self.next_row += 1
+        if row.flags & KVS_FRAME_SIDE:
+            return frame_of_bytes(row, blocks.sides[row.offset], self.start, extra)
+        return frame_of_slab(row, self.buffer.slab, self.start, extra)
+
+    cdef object take(self):
+        if self.has_rows():
+            return self.take_frame()
+        if self.queue:
+            return self.queue.pop(0)
+        return None
+
+    cdef int advance(self) except -1:
+        """Walk on until something can be handed out. Raises what ended the media, after all before it was given."""
+        if self.has_rows() or self.queue:
+            return READY
+        if not self.keep_fragments:
+            self.blocks.forget_rows()
+            self.next_row = 0
+        if self.failure is None and not self.finished:
+            try:
+                return self.walk()
+            except MediaError as error:
+                self.failure = error
+                if self.on_broken is not None:
+                    self.on_broken()
+                if self.open:
+                    self.finish_fragment(False, <size_t>(self.scanner.at - self.buffer.origin))
+                if self.has_rows() or self.queue:
+                    return READY
+        if self.failure is not None:
+            raise self.failure
+        return DONE
+
+    cdef int walk(self) except -1:
+        cdef Scanner s = self.scanner
+        cdef ReceiveBuffer b = self.buffer
+        cdef int token
+        while True:
+            if self.cluster_ready and s.skip == 0 and s.stack[s.depth].element == KVS_Cluster:
+                self.scan_blocks()
+            if not self.keep_fragments and self.blocks.count > STREAM_ROWS - KVS_MAX_LACE:
+                return READY
+            token = s.next()
+            if self.hold:
+                self.check_held(token)
+            if token == LEAF:
+                self.leaf()
+            elif token == START:
+                self.open_master()
+            elif token == END:
+                self.close_master()
+            else:
+                if self.has_rows():
+                    return READY
+                if not self.hold:
+                    b.drop_before(b.pos)
+                if self.pump():
+                    continue
+                if not self.eof:
+                    return WAIT
+                self.end_of_input()
+                if not self.queue:
+                    if self.failure is not None:
+                        raise self.failure
+                    return DONE
+            if self.queue:
+                s.barren = 0
+                return READY
+
+    cdef int scan_blocks(self) except -1:
+        cdef Scanner s = self.scanner
+        cdef ReceiveBuffer b = self.buffer
+        cdef uint64_t left = s.stack[s.depth].end - b.origin
+        cdef size_t end = b.end if b.end < left else <size_t>left
+        if self.hold and end > self.max_fragment:
+            end = <size_t>self.max_fragment         # the block that reaches beyond it is refused by check_held
+        if self.blocks.scan(end):
+            s.barren = 0
+            self.whole = b.pos
+        return 0
+
+    cdef int check_held(self, int token) except -1:
+        """When keeping: what is held, and what is waited for, is at most max_fragment_size."""
+        cdef ReceiveBuffer b = self.buffer
+        cdef Scanner s = self.scanner
+        cdef uint64_t upto = b.pos + s.skip
+        if token == NEED:
+            if b.want > upto:
+                upto = b.want
+        elif token == START and s.element == KVS_Cluster:
+            if self.number is None and not self.open:
+                return 0                            # of a plain document; what lies before it is dropped now
+            if s.declared != KVS_UNKNOWN_SIZE:
+                upto += s.declared
+        if upto > self.max_fragment:
+            raise s.limit("the fragment is too large to keep", "max_fragment_size", upto, self.max_fragment)
+        return 0
+
+    # -- the tokens -------------------------------------------------------------------------------------------
+
+    cdef int open_master(self) except -1:
+        cdef int element = self.scanner.element
+        if element == KVS_Cluster:
+            self.begin_cluster()
+        elif element == KVS_EBML:
+            self.begin_document()
+        elif element == KVS_Segment:
+            self.begin_segment()
+        elif element == KVS_Info or element == KVS_Tracks or element == KVS_Tags:
+            self.sections.begin(element, None)
+        elif self.sections.inside:
+            self.sections.open_master(element)
+        return 0
+
+    cdef int close_master(self) except -1:
+        cdef int element = self.scanner.element
+        if element == KVS_Cluster:
+            self.end_cluster()
+        elif element == KVS_EBML:
+            self.end_header()
+        elif element == KVS_Segment:
+            self.end_document(self.buffer.pos)
+        elif element == self.sections.inside:
+            self.sections.end()
+            self.use_section(element)
+        elif self.sections.inside:
+            self.sections.close_master(element)
+        self.whole = self.buffer.pos
+        return 0
+
+    cdef int leaf(self) except -1:
+        cdef Scanner s = self.scanner
+        cdef int element = s.element
+        if element == KVS_SimpleBlock or element == KVS_BlockGroup:
+            if not self.cluster_ready:
+                raise s.error("a block stands before the Timestamp of its Cluster", s.at)
+            if element == KVS_SimpleBlock:
+                self.blocks.add_block(s.data, s.size, False, False, 0)
+            else:
+                self.blocks.add_group()
+            s.barren = 0
+        elif element == KVS_Timestamp:
+            self.take_timestamp()
+        elif element == KVS_Info or element == KVS_Tracks or element == KVS_Tags:
+            if self.sections.take_whole():
+                self.use_section(element)
+        elif self.sections.inside:
+            self.sections.take_leaf(element)
+        else:
+            self.take_header_value(element)
+        self.whole = self.buffer.pos
+        return 0
+
+    # -- documents --------------------------------------------------------------------------------------------
+
+    cdef int forget_document(self) except -1:
+        self.info = DEFAULT_INFO
+        self.tracks = NO_TRACKS
+        self.header_tags = NO_TAGS
+        self.had_info = self.had_tracks = self.had_cluster = self.errored = False
+        self.number = self.token = None
+        self.server_ms = self.producer_ms = self.behind = None
+        self.ended = False
+        self.head = None
+        self.info_bytes = self.tracks_bytes = b""
+        self.sections.forget_document()
+        self.blocks.cluster.scale = 1000000
+        self.blocks.use_tracks(NO_TRACKS)
+        return 0
+
+    cdef int begin_document(self) except -1:
+        self.end_document(<size_t>(self.scanner.at - self.buffer.origin))
+        self.forget_document()
+        self.had_header = True
+        self.doc_type = None
+        self.read_version = 1
+        self.max_id_length = 4
+        self.max_size_length = 8
+        self.start_holding()
+        return 0
+
+    cdef int start_holding(self) except -1:
+        """A document begins at the element just opened. Whether all of it is one fragment shows later."""
+        self.in_document = True
+        self.in_segment = False
+        self.document_at = self.scanner.at
+        self.segment_at = self.segment_body = self.cluster_at = self.cluster_body = 0
+        if self.keep_fragments:
+            self.buffer.drop_before(<size_t>(self.scanner.at - self.buffer.origin))
+            self.hold = True
+        return 0
+
+    cdef int take_header_value(self, int element) except -1:
+        cdef Scanner s = self.scanner
+        if element == KVS_EBMLReadVersion:
+            self.read_version = s.uint_value(1)
+        elif element == KVS_EBMLMaxIDLength:
+            self.max_id_length = s.uint_value(4)
+        elif element == KVS_EBMLMaxSizeLength:
+            self.max_size_length = s.uint_value(8)
+        elif element == KVS_DocType:
+            self.doc_type = s.text_value()
+        return 0
+
+    cdef int end_header(self) except -1:
+        cdef Scanner s = self.scanner
+        if self.read_version > 1:
+            raise s.error(f"EBMLReadVersion is {self.read_version}, 1 is understood", s.at)
+        if self.max_id_length > 4:
+            raise s.error(f"EBMLMaxIDLength is {self.max_id_length}, 4 is understood", s.at)
+        if self.max_size_length > 8:
+            raise s.error(f"EBMLMaxSizeLength is {self.max_size_length}, 8 is understood", s.at)
+        if self.doc_type is None:
+            self.doc_type = "matroska"
+        elif self.doc_type not in ("matroska", "webm"):
+            raise s.error(f"DocType is {self.doc_type!r}, expected 'matroska' or 'webm'", s.at)
+        if self.keep_fragments:
+            self.ebml_bytes = self.bytes_from(s.at)
+        self.begin_header_values()
+        return 0
+
+    cdef int begin_header_values(self) except -1:
+        self.sections.doc_type = self.doc_type
+        if self.doc_type != "matroska":
+            self.info = SegmentInfo(doc_type=self.doc_type)
+        return 0
+
+    cdef bytes bytes_from(self, uint64_t at):
+        cdef ReceiveBuffer b = self.buffer
+        return b.mem[<size_t>(at - b.origin):b.pos]
+
+    cdef int begin_segment(self) except -1:
+        cdef Scanner s = self.scanner
+        if not self.had_header:
+            raise s.error("expected an EBML header, found Segment", s.at)
+        if self.in_segment or not self.in_document:     # a Segment after a Segment: a document without a header
+            self.end_document(<size_t>(s.at - self.buffer.origin))
+            self.forget_document()
+            self.begin_header_values()
+            self.start_holding()
+        self.in_segment = True
+        if self.keep_fragments and s.declared != KVS_UNKNOWN_SIZE:
+            self.segment_at = <size_t>(s.at - self.buffer.origin)
+            self.segment_body = self.segment_at + s.header
+        return 0
+
+    cdef int end_document(self, size_t upto) except -1:
+        """By structure: the next header, the next Segment, or the end of a Segment of known size."""
+        if not self.in_document:
+            return 0
+        if self.is_bare():
+            self.saw_bare = True
+            self.close_document(self.trailer is False or (self.trailer is None and not self.saw_token), upto)
+        else:
+            self.close_document(True, upto)
+        return 0
+
+    cdef bint is_bare(self) noexcept:
+        """Is this a document of the service whose trailer has not come?"""
+        return self.number is not None and not self.ended and not self.errored
+
+    cdef int close_document(self, bint complete, size_t upto) except -1:
+        if self.open:
+            self.finish_fragment(complete, upto)
+        elif self.is_bare() and not self.had_cluster:
+            self.start_fragment()
+            self.finish_fragment(complete, upto)
+        elif self.number is None and not self.had_cluster and self.header_tags:
+            self.give_late_tags(None, self.header_tags)
+        self.in_document = False
+        self.hold = False
+        self.cluster_ready = False
+        return 0
+
+    cdef int end_of_input(self) except -1:
+        cdef Scanner s = self.scanner
+        cdef bint clean = s.is_clean()
+        cdef bint complete = s.skip == 0 and self.buffer.pos == self.buffer.end
+        cdef int level
+        for level in range(2, s.depth + 1):     # an open master below the Segment: of known size, it is cut
+            complete = complete and s.stack[level].unknown
+        if self.in_document:
+            if self.is_bare() and (
+                self.trailer is True or self.saw_token or (self.trailer is None and not self.saw_bare)
+            ):
+                complete = False
+            self.close_document(complete, self.buffer.end)
+        self.finished = True
+        if self.strict and not clean:
+            self.failure = TruncatedMedia(
+                "the media ends inside an element", offset=self.buffer.origin + self.buffer.end, path=s.path()
+            )
+        return 0
+
+    # -- sections ---------------------------------------------------------------------------------------------
+
+    cdef int use_section(self, int element) except -1:
+        """A section has ended. Of Info and Tracks the first counts; of Tags, each."""
+        cdef SectionReader sections = self.sections
+        if element == KVS_Tags:
+            self.use_tags(sections.tags, sections.service)
+        elif element == KVS_Info and not self.had_info:
+            self.had_info = True
+            self.info = sections.info
+            self.blocks.cluster.scale = sections.info.timestamp_scale_ns
+            if self.hold:
+                self.info_bytes = self.bytes_from(self.scanner.at)
+        elif element == KVS_Tracks and not self.had_tracks:
+            self.had_tracks = True
+            self.tracks = sections.tracks
+            self.blocks.use_tracks(self.tracks)
+            if self.hold:
+                self.tracks_bytes = self.bytes_from(self.scanner.at)
+        return 0
+
+    cdef int use_tags(self, object tags, ServiceTags service) except -1:
+        """A Tags element has ended: what it says of the fragment, and whether it ends it."""
+        cdef bint before = not self.had_cluster and not self.ended
+        cdef bint over = False
+        cdef str number
+        if service is not None:
+            if before:
+                self.number = service.number or self.number
+                if service.has_server:
+                    self.server_ms = service.server_ms
+                if service.has_producer:
+                    self.producer_ms = service.producer_ms
+            if self.number is not None and (self.open or before):
+                if service.has_behind:
+                    self.behind = service.behind
+                if service.token:
+                    self.token = service.token
+                    over = True
+        if tags:
+            if self.ended:
+                self.give_late_tags(self.start.number if self.start is not None else None, tags)
+            elif self.open:
+                self.end_tags = self.end_tags + tags
+            else:
+                self.header_tags = self.header_tags + tags
+        if service is not None and service.is_error:
+            number = service.number or self.number
+            if self.open:
+                self.finish_fragment(False, self.buffer.pos)
+            self.errored = self.ended = True
+            self.queue.append(in_stream_error(service.error_id, service.error_code, service.error_message, number))
+        elif over:
+            self.saw_token = True
+            if not self.open:
+                self.start_fragment()
+            self.finish_fragment(True, self.buffer.pos)
+        return 0
+
+    cdef int give_late_tags(self, str number, object tags) except -1:
+        cdef LateTags late = LateTags.__new__(LateTags)
+        late.number = number
+        late.tags = tags
+        self.queue.append(late)
+        return 0
+
+    # -- fragments --------------------------------------------------------------------------------------------
+
+    cdef int begin_cluster(self) except -1:
+        cdef Scanner s = self.scanner
+        self.cluster_ready = False
+        self.cluster_timestamp = None
+        if not self.open:
+            if self.ended:          # a Cluster behind the end of a fragment is a fragment of its own
+                self.number = self.token = None
+                self.server_ms = self.producer_ms = self.behind = None
+                self.ended = False
+            self.fragment_at = self.document_at if self.number is not None else s.at
+            if self.keep_fragments and self.number is None:
+                self.hold_cluster()
+        self.had_cluster = True
+        if self.keep_fragments:
+            self.cluster_at = <size_t>(s.at - self.buffer.origin)
+            self.cluster_body = 0 if s.declared == KVS_UNKNOWN_SIZE else self.cluster_at + s.header
+        return 0
+
+    cdef int hold_cluster(self) except -1:
+        """A plain document: only the Cluster is kept, and, once, what makes it playable."""
+        if self.head is None:
+            self.head = self.ebml_bytes + b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff" \
+                + self.info_bytes + self.tracks_bytes
+        self.segment_at = self.segment_body = 0
+        self.buffer.drop_before(<size_t>(self.scanner.at - self.buffer.origin))
+        self.hold = True
+        return 0
+
+    cdef int end_cluster(self) except -1:
+        if not self.open:
+            self.start_fragment()
+        self.cluster_ready = False
+        if self.number is None:
+            self.finish_fragment(True, self.buffer.pos)
+        return 0
+
+    cdef int take_timestamp(self) except -1:
+        cdef Scanner s = self.scanner
+        cdef int64_t scale = self.blocks.cluster.scale
+        cdef uint64_t value = s.uint_value(0)
+        cdef int64_t ns
+        if self.cluster_ready:
+            return 0
+        if value > <uint64_t>(MOST_CLUSTER_NS // scale):
+            raise s.error(f"Cluster time {value} x {scale} ns is beyond 64 bits", s.at)
+        ns = <int64_t>value * scale
+        self.cluster_timestamp = value
+        wall = self.blocks.cluster.wall_ns
+        if not self.open:
+            wall = 0 if self.producer_ms is None else self.producer_ms * 1000000 - ns
+        if not -MOST_WALL_NS < wall + ns < MOST_WALL_NS:
+            raise s.error(f"the wall clock time of a Cluster, {wall + ns} ns, is beyond 64 bits", s.at)
+        self.blocks.cluster.wall_ns = wall
+        self.blocks.cluster.cluster_ns = ns
+        if not self.open:
+            self.start_fragment()
+        self.cluster_ready = True
+        return 0
+
+    cdef int start_fragment(self) except -1:
+        cdef FragmentStart start = FragmentStart.__new__(FragmentStart)
+        if not self.had_cluster:
+            self.fragment_at = self.document_at
+        start.number = self.number
+        start.server_timestamp_ms = self.server_ms
+        start.producer_timestamp_ms = self.producer_ms
+        start.tracks = self.tracks
+        start.tags = self.header_tags
+        start.info = self.info
+        start.cluster_timestamp = self.cluster_timestamp if self.had_cluster else None
+        start.offset = self.fragment_at
+        self.start = start
+        self.open = True
+        self.end_tags = NO_TAGS
+        self.blocks.begin_fragment()
+        if not self.keep_fragments:
+            self.queue.append(start)
+        return 0
+
+    cdef int finish_fragment(self, bint complete, size_t upto) except -1:
+        """The fragment is what the buffer holds before index `upto`."""
+        cdef FragmentEnd end = FragmentEnd.__new__(FragmentEnd)
+        end.start = self.start
+        end.is_complete = complete
+        end.continuation_token = self.token
+        end.millis_behind_now = self.behind
+        end.tags = self.end_tags
+        end.frame_count = self.blocks.frames
+        end.size = self.buffer.origin + upto - self.fragment_at
+        self.open = False
+        self.ended = True
+        self.cluster_ready = False
+        self.queue.append(self.keep_fragment(end, upto) if self.keep_fragments else end)
+        return 0
+
+    cdef Fragment keep_fragment(self, FragmentEnd end, size_t upto):
+        cdef BlockReader blocks = self.blocks
+        cdef Fragment fragment = Fragment.__new__(Fragment)
+        fragment.start = self.start
+        fragment.end = end
+        fragment.head = self.head if self.number is None else b""
+        fragment.media_end = self.whole if self.whole < upto else upto
+        fragment.segment_at = self.segment_at
+        fragment.segment_body = self.segment_body
+        fragment.cluster_at = self.cluster_at
+        fragment.cluster_body = self.cluster_body
+        fragment.extras = blocks.extras
+        fragment.side_bytes = b"".join(blocks.sides)
+        fragment.row_count = blocks.count
+        fragment.rows = blocks.give_rows()
+        fragment.slab = self.buffer.hand_over(upto)
+        fragment.raw_size = upto
+        self.hold = False
+        return fragment
+
+
+# -- iterators ------------------------------------------------------------------------------------------------
+
+cdef bint fill_more(FragmentParser parser, object fill) except -1:
+    """One receive. Errors that end the media are kept back until what came before them was given."""
+    if parser.filling:
+        raise UsageError("the stream is being read by another thread; one reader at a time")
+    parser.filling = True
+    try:
+        if not fill():
+            parser.eof = True
+    except (TransportTimeout, StreamClosed):
+        raise                       # nothing was lost, and reading may go on; or nobody wants the rest
+    except KvsFastError as error:
+        parser.fail(error)
+    finally:
+        parser.filling = False
+    return True
+
+
+@cython.final
+cdef class EventIterator:
+    """Every event of the media; ``fill()`` receives more and returns False at its end."""
+
+    cdef FragmentParser parser
+    cdef object fill
+
+    def __init__(self, FragmentParser parser not None, fill):
+        self.parser = parser
+        self.fill = fill
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef int status
+        while True:
+            event = self.parser.take()
+            if event is not None:
+                return event
+            status = self.parser.advance()
+            if status == DONE:
+                raise StopIteration
+            if status == WAIT:
+                fill_more(self.parser, self.fill)
+
+
+@cython.final
+cdef class FrameIterator:
+    """Every frame of the media. An `InStreamError` is raised when its turn comes."""
+
+    cdef FragmentParser parser
+    cdef object fill
+
+    def __init__(self, FragmentParser parser not None, fill):
+        self.parser = parser
+        self.fill = fill
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef FragmentParser parser = self.parser
+        cdef int status
+        while True:
+            if parser.has_rows():
+                return parser.take_frame()
+            while parser.queue:
+                event = parser.queue.pop(0)
+                if isinstance(event, InStreamError):
+                    raise event
+            status = parser.advance()
+            if status == DONE:
+                raise StopIteration
+            if status == WAIT:
+                fill_more(parser, self.fill)
+
+
+@cython.final
+cdef class FragmentIterator:
+    """Every fragment of the media, whole. An `InStreamError` is raised when its turn comes."""
+
+    cdef FragmentParser parser
+    cdef object fill
+
+    def __init__(self, FragmentParser parser not None, fill):
+        if not parser.keep_fragments:
+            raise UsageError("fragments need a parser with keep_fragments=True")
+        self.parser = parser
+        self.fill = fill
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef FragmentParser parser = self.parser
+        cdef int status
+        while True:
+            while parser.queue:
+                event = parser.queue.pop(0)
+                if isinstance(event, Fragment):
+                    return event
+                if isinstance(event, InStreamError):
+                    raise event
+            status = parser.advance()
+            if status == DONE:
+                raise StopIteration
+            if status == WAIT:
+                fill_more(parser, self.fill)

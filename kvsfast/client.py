@@ -1,0 +1,151 @@
+"""The client: GetMedia of Kinesis Video Streams, with boto3's keywords and credential chain."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from kvsfast.endpoint import DataEndpoints, stream_member
+from kvsfast.environment import Environment
+from kvsfast.errors import UsageError
+from kvsfast.model import StartSelector
+from kvsfast.opening import Opener
+from kvsfast.options import OptionChanges, Options
+from kvsfast.protocols import CredentialsProvider
+from kvsfast.stream import MediaStream
+from kvsfast.transport import HttpTransport
+
+if TYPE_CHECKING:
+    import boto3.session
+    import botocore.session
+    from botocore.config import Config
+
+__all__ = ["SERVICE_API_VERSION", "SERVICE_ID", "Client"]
+
+SERVICE_ID = "Kinesis Video Media"
+SERVICE_API_VERSION = "2017-09-30"
+
+
+class Client:
+    """Reads streams of one region with one identity. Safe for use by many threads.
+
+    The keywords are boto3's: ``region_name``, ``aws_access_key_id``, ``aws_secret_access_key``,
+    ``aws_session_token``, ``profile_name``, ``verify`` (False, or the path of a CA bundle), ``config`` (botocore's
+    Config: proxies, timeouts, client certificate, user agent ...), or a ready ``session`` of boto3 or botocore;
+    what is not given comes from the environment and the profile as with boto3. ``credentials``: an object with
+    ``get_frozen_credentials()`` in the place of keys.
+
+    ``endpoint_url`` is the control plane, where GetDataEndpoint is asked. A data endpoint that is already known
+    goes into ``media_endpoint_url`` (or AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA), and nothing is asked.
+
+    All further keywords are the fields of :class:`kvsfast.Options`.
+
+    UsageError: an argument cannot be, or no region is found. Nothing is sent before the first call.
+    """
+
+    #: What the calls of this client are made with.
+    options: Options
+
+    def __init__(
+        self,
+        region_name: str | None = None,
+        *,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        credentials: CredentialsProvider | None = None,
+        profile_name: str | None = None,
+        endpoint_url: str | None = None,
+        verify: bool | str | None = None,
+        config: Config | None = None,
+        session: boto3.session.Session | botocore.session.Session | None = None,
+        **options: Unpack[OptionChanges],
+    ) -> None:
+        self._environment = Environment(
+            region_name=region_name,
+            aws_access_key_id=aws_access_key_id,
+            aws_secret_access_key=aws_secret_access_key,
+            aws_session_token=aws_session_token,
+            credentials=credentials,
+            profile_name=profile_name,
+            endpoint_url=endpoint_url,
+            verify=verify,
+            config=config,
+            session=session,
+        )
+        self.options = Options().replace(**{**self._environment.option_defaults(), **options})
+        self._endpoints = DataEndpoints(self._environment.control_client)
+        self._opener = Opener(
+            self._environment, self._endpoints, HttpTransport(**self._environment.transport_settings())
+        )
+
+    @classmethod
+    def from_session(
+        cls, session: boto3.session.Session | botocore.session.Session, **keywords: Any
+    ) -> Self:
+        """A client with the region, profile and credentials of a boto3 or botocore session."""
+        return cls(session=session, **keywords)
+
+    @property
+    def region_name(self) -> str:
+        """The region, as given or found."""
+        return self._environment.region
+
+    def with_options(self, **changes: Unpack[OptionChanges]) -> Self:
+        """A copy with other options. It shares credentials, known endpoints and TLS context with this one."""
+        other = copy.copy(self)
+        other.options = self.options.replace(**changes)
+        return other
+
+    def get_media(
+        self,
+        stream: str | None = None,
+        start: StartSelector | Mapping[str, Any] | None = None,
+        *,
+        StreamName: str | None = None,  # noqa: N803  (botocore's own spelling)
+        StreamARN: str | None = None,  # noqa: N803
+        StartSelector: Mapping[str, Any] | None = None,  # noqa: N803
+        **changes: Unpack[OptionChanges],
+    ) -> MediaStream:
+        """One GetMedia call: the response once its head has arrived. Use it in ``with``: the connection stays open.
+
+        ``stream``: a name or an ARN. ``start``: a :class:`kvsfast.StartSelector`, or botocore's dict of one.
+        ``changes``: options for this call. Botocore's own request shape (StreamName or StreamARN, StartSelector)
+        is taken as well.
+
+        UsageError: an argument cannot be; nothing was sent. CredentialsError: there are none. ServiceError: the
+        service refused, after the retries that ``options.retry`` allows. TransportError: the service could not be
+        reached, or broke off.
+        """
+        stream = _only("stream", stream, StreamName=StreamName, StreamARN=StreamARN)
+        selector = _selector(_only("start", start, StartSelector=StartSelector))
+        stream_member(stream)
+        options = self.options.replace(**changes)
+        body, metadata = self._opener.open(stream, selector, options)
+        return MediaStream(body, metadata, strict=options.strict, limits=options.limits)
+
+    def get_data_endpoint(self, stream: str) -> str:
+        """The URL that serves the media of ``stream``: remembered for 40 minutes, or asked of the control plane.
+
+        A media_endpoint_url or endpoint_resolver of the options is not looked at.
+        """
+        stream_member(stream)
+        self._environment.credentials()
+        return self._endpoints.url_for(stream)
+
+    def __repr__(self) -> str:
+        return f"<kvsfast.Client region_name={self.region_name!r}>"
+
+
+_selector = StartSelector.of
+
+
+def _only(argument: str, value: Any, **others: Any) -> Any:
+    """The one that was given of an argument and botocore's names for it."""
+    given = {name: each for name, each in {argument: value, **others}.items() if each is not None}
+    if len(given) != 1:
+        names = ", ".join((argument, *others))
+        told = f"{' and '.join(given)} are given" if given else "none is given"
+        raise UsageError(f"exactly one of {names} says it, and {told}")
+    return next(iter(given.values()))

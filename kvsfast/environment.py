@@ -1,0 +1,255 @@
+"""What botocore finds in keywords, environment and profile: region, credentials, CA bundle, endpoints, timeouts.
+
+Nothing is parsed here that botocore can parse. A boto3 session is used through its public methods only.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import threading
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import CredentialProvider, CredentialResolver
+from botocore.httpsession import get_cert_path
+from botocore.utils import ensure_boolean, validate_region_name
+
+from kvsfast._version import __version__
+from kvsfast.errors import CredentialsError, UsageError
+from kvsfast.faults import credentials_errors, errors_of_botocore
+from kvsfast.options import OptionChanges, check_url
+from kvsfast.protocols import Credentials, CredentialsProvider
+from kvsfast.retry import StandardRetry
+
+if TYPE_CHECKING:
+    from mypy_boto3_kinesisvideo import KinesisVideoClient
+
+_DATA_ENDPOINT = re.compile(r"[a-z]-[0-9a-f]{8}\.kinesisvideo\.", re.IGNORECASE)
+_MEDIA_SERVICE = "kinesis_video_media"
+
+
+class Environment:
+    """The caller's AWS surroundings, looked up once; credentials are asked for anew at each call."""
+
+    region: str
+    #: The data endpoint that AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA or the profile names, or None.
+    media_endpoint_url: str | None
+    #: Path of the CA bundle, or False: certificates are not checked.
+    verify: str | bool
+    config: Config
+
+    def __init__(
+        self,
+        *,
+        region_name: str | None = None,
+        aws_access_key_id: str | None = None,
+        aws_secret_access_key: str | None = None,
+        aws_session_token: str | None = None,
+        credentials: CredentialsProvider | None = None,
+        profile_name: str | None = None,
+        endpoint_url: str | None = None,
+        verify: bool | str | None = None,
+        config: Config | None = None,
+        session: Any = None,
+    ) -> None:
+        keys = (aws_access_key_id, aws_secret_access_key, aws_session_token)
+        _check_keys(keys, credentials)
+        if endpoint_url is not None:
+            check_url("endpoint_url", endpoint_url)
+            _refuse_data_endpoint("endpoint_url", endpoint_url)
+        if config is not None and not isinstance(config, Config):
+            raise UsageError(f"config is {config!r}, expected botocore.config.Config")
+        self.endpoint_url = endpoint_url
+        self.config = config or Config()
+        self._lock = threading.Lock()
+        self._client: KinesisVideoClient | None = None
+        self._credentials: CredentialsProvider | None = credentials
+        with errors_of_botocore("the configuration"):
+            self._settle_session(session, profile_name, keys, credentials)
+            self._settle_region(region_name)
+            self._settle_verify(verify)
+            self.media_endpoint_url = self._configured_media_endpoint()
+
+    # -- what was found
+
+    def credentials(self) -> Credentials:
+        """The credentials that are valid now, refreshed if need be. CredentialsError says why there are none."""
+        with credentials_errors():
+            if self._credentials is None:
+                with self._lock:
+                    self._credentials = self._session.get_credentials()
+            if self._credentials is None:
+                raise CredentialsError(
+                    "no credentials were found: neither in keywords, environment variables and profile "
+                    f"{self._settings.profile or 'default'!r} nor from a container or instance role"
+                )
+            return self._credentials.get_frozen_credentials()
+
+    def control_client(self) -> KinesisVideoClient:
+        """Botocore's client of the control plane. It does not retry: that is ours, so that attempts do not multiply."""
+        with self._lock:
+            if self._client is None:
+                create = getattr(self._session, "create_client", None) or self._session.client
+                with errors_of_botocore("GetDataEndpoint"):
+                    self._client = create(
+                        "kinesisvideo",
+                        region_name=self.region,
+                        endpoint_url=self.endpoint_url,
+                        verify=self.verify,
+                        config=self.config.merge(
+                            Config(
+                                retries={"total_max_attempts": 1, "mode": "standard"},
+                                user_agent_extra=" ".join(filter(None, (_PRODUCT, self.config.user_agent_extra))),
+                            )
+                        ),
+                    )
+                _refuse_data_endpoint("the configured endpoint of kinesisvideo", self._client.meta.endpoint_url)
+            return self._client
+
+    def user_agent(self) -> str:
+        """Botocore's own, or the configured one, and ours."""
+        app_id = self.config.user_agent_appid or self._settings.get_config_variable("user_agent_appid")
+        parts = (
+            self.config.user_agent or self._settings.user_agent(),
+            _PRODUCT,
+            f"app/{app_id}" if app_id else None,
+            self.config.user_agent_extra,
+        )
+        return " ".join(filter(None, parts))
+
+    def transport_settings(self) -> dict[str, Any]:
+        """The keywords of :class:`kvsfast.transport.HttpTransport`."""
+        keepalive = self.config.tcp_keepalive
+        if keepalive is None:
+            keepalive = self._settings.get_config_variable("tcp_keepalive")
+        return {
+            "verify": self.verify,
+            "client_cert": self.config.client_cert,
+            "proxies": self.config.proxies,
+            "proxies_config": self.config.proxies_config,
+            "tcp_keepalive": bool(keepalive),
+        }
+
+    def option_defaults(self) -> OptionChanges:
+        """What ``config`` and environment say about options that the caller left alone."""
+        defaults: OptionChanges = {"media_endpoint_url": self.media_endpoint_url}
+        defaults["connect_timeout"] = _timeout(self.config.connect_timeout)
+        defaults["idle_timeout"] = _timeout(self.config.read_timeout)
+        retries = self.config.retries or {}
+        attempts = retries.get("total_max_attempts")
+        if attempts is None and "max_attempts" in retries:
+            attempts = retries["max_attempts"] + 1  # botocore's Config counts repetitions under this name
+        if attempts is None:
+            attempts = self._settings.get_config_variable("max_attempts")
+        if attempts is not None:
+            defaults["retry"] = StandardRetry(max_attempts=attempts)
+        return defaults
+
+    # -- how it is found
+
+    def _settle_session(
+        self,
+        session: Any,
+        profile_name: str | None,
+        keys: tuple[str | None, str | None, str | None],
+        credentials: CredentialsProvider | None,
+    ) -> None:
+        if session is not None:
+            if profile_name is not None or keys[0] is not None:
+                raise UsageError("session brings its own profile and keys; leave out profile_name and aws_...")
+            if not callable(getattr(session, "get_credentials", None)):
+                raise UsageError(f"session is {session!r}, expected a botocore or boto3 session")
+            self._session = session
+            self._settings = session if hasattr(session, "get_config_variable") else _same_profile(session)
+            return
+        own = botocore.session.Session(profile=profile_name)
+        if keys[0] is not None:
+            own.set_credentials(*keys)
+        if credentials is not None:
+            own.register_component("credential_provider", CredentialResolver([_Given(credentials)]))
+        self._session = self._settings = own
+
+    def _settle_region(self, region_name: str | None) -> None:
+        region = region_name or self.config.region_name or self._settings.get_config_variable("region")
+        if not region:
+            region = getattr(self._session, "region_name", None)  # a boto3 session has one of its own
+        if not region:
+            raise UsageError("region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one")
+        validate_region_name(region)
+        self.region = region
+
+    def _settle_verify(self, verify: bool | str | None) -> None:
+        if verify is None:
+            verify = self._settings.get_config_variable("ca_bundle")
+        if verify is None:
+            verify = os.environ.get("REQUESTS_CA_BUNDLE", True)
+        if not isinstance(verify, bool | str):
+            raise UsageError(f"verify is {verify!r}, expected True, False or the path of a CA bundle")
+        self.verify = get_cert_path(verify)
+
+    def _configured_media_endpoint(self) -> str | None:
+        """Only the service's own variable and profile entry: AWS_ENDPOINT_URL says where to ask, as for boto3,
+        whose users pass the answer of GetDataEndpoint on."""
+        ignore = self.config.ignore_configured_endpoint_urls
+        if ignore is None:
+            ignore = self._settings.get_config_variable("ignore_configured_endpoint_urls")
+        if ignore is not None and ensure_boolean(ignore):
+            return None
+        name = f"AWS_ENDPOINT_URL_{_MEDIA_SERVICE.upper()}"
+        if url := os.environ.get(name):
+            return check_url(name, url)
+        section = self._settings.get_scoped_config().get("services")
+        services = self._settings.full_config.get("services", {}).get(section, {})
+        if url := services.get(_MEDIA_SERVICE, {}).get("endpoint_url"):
+            return check_url(f"endpoint_url of {_MEDIA_SERVICE} in services section {section}", url)
+        return None
+
+
+_PRODUCT = f"kvsfast/{__version__}"
+
+
+class _Given(CredentialProvider):
+    """The caller's own credentials, in the place of botocore's chain."""
+
+    METHOD = "kvsfast-given"
+
+    def __init__(self, credentials: CredentialsProvider) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> Any:
+        return self._credentials
+
+
+def _same_profile(session: Any) -> botocore.session.Session:
+    """A botocore session that reads the profile of a boto3 session, which does not show its settings."""
+    profile = session.profile_name
+    return botocore.session.Session(profile=profile if profile in session.available_profiles else None)
+
+
+def _check_keys(keys: tuple[str | None, str | None, str | None], credentials: CredentialsProvider | None) -> None:
+    access_key, secret_key, token = keys
+    if (access_key is None) != (secret_key is None):
+        raise UsageError("aws_access_key_id and aws_secret_access_key come together; one of them is missing")
+    if token is not None and access_key is None:
+        raise UsageError("aws_session_token needs aws_access_key_id and aws_secret_access_key")
+    if credentials is not None:
+        if access_key is not None:
+            raise UsageError("credentials and aws_access_key_id exclude each other")
+        if not callable(getattr(credentials, "get_frozen_credentials", None)):
+            raise UsageError("credentials must have get_frozen_credentials(), as botocore's Credentials have")
+
+
+def _refuse_data_endpoint(argument: str, url: str) -> None:
+    if _DATA_ENDPOINT.search(url):
+        raise UsageError(
+            f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint is "
+            "asked, and a data endpoint goes into media_endpoint_url"
+        )
+
+
+def _timeout(seconds: float | None) -> float:
+    return math.inf if seconds is None else seconds

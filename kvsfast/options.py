@@ -1,0 +1,113 @@
+"""Everything about a call that has a default: one frozen :class:`Options`, and the same names as keywords per call."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypedDict, Unpack
+from urllib.parse import urlsplit
+
+from kvsfast.errors import UsageError
+from kvsfast.model import Limits
+from kvsfast.protocols import EndpointResolver, Request, Response, RetryPolicy, Signer, Transport
+from kvsfast.retry import StandardRetry
+
+__all__ = ["OptionChanges", "Options"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How calls are made. Immutable; ``client.with_options(...)`` and the keywords of a call give changed copies.
+
+    Times are seconds; ``math.inf`` waits for ever. A value that cannot be is a UsageError that names it.
+    """
+
+    #: The data endpoint, if it is known: GetDataEndpoint is not asked.
+    media_endpoint_url: str | None = None
+    #: One attempt to connect: DNS, TCP and TLS each.
+    connect_timeout: float = 60.0
+    #: Without a single byte from the service. Raises TransportTimeout, after which reading may go on.
+    idle_timeout: float = 60.0
+    #: For the whole call, its retries and its body. Raises TransportTimeout.
+    deadline: float = math.inf
+    #: Which failures before the body are tried again, and when.
+    retry: RetryPolicy = StandardRetry()
+    #: Whether to wait for a free connection (three per stream and process); else the fourth is an error at once.
+    wait: bool = False
+    #: Whether a body that ends inside an element raises TruncatedMedia.
+    strict: bool = False
+    #: What the parser may be made to hold.
+    limits: Limits = Limits()
+    #: Finds the data endpoint in place of GetDataEndpoint.
+    endpoint_resolver: EndpointResolver | None = None
+    #: Signs in place of Signature Version 4.
+    signer: Signer | None = None
+    #: Sends in place of urllib3.
+    transport: Transport | None = None
+    #: Called with each request before it is signed, before it is sent, and with each response whose head was
+    #: read. May add headers, and may raise.
+    before_sign: Callable[[Request], None] | None = None
+    before_send: Callable[[Request], None] | None = None
+    after_response: Callable[[Response], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("connect_timeout", "idle_timeout", "deadline"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+                raise UsageError(f"{name} is {value!r}, expected seconds greater than 0 (math.inf: no limit)")
+        for name in ("wait", "strict"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} is {getattr(self, name)!r}, expected True or False")
+        if not isinstance(self.limits, Limits):
+            raise UsageError(f"limits is {self.limits!r}, expected kvsfast.Limits")
+        if not callable(getattr(self.retry, "delay", None)):
+            raise UsageError(f"retry is {self.retry!r}, expected a retry policy such as StandardRetry(max_attempts=3)")
+        if self.media_endpoint_url is not None:
+            check_url("media_endpoint_url", self.media_endpoint_url)
+        for name, method in (("signer", "sign"), ("transport", "send")):
+            part = getattr(self, name)
+            if part is not None and not callable(getattr(part, method, None)):
+                raise UsageError(f"{name} is {part!r}, expected an object with {method}()")
+        for name in ("endpoint_resolver", "before_sign", "before_send", "after_response"):
+            if getattr(self, name) is not None and not callable(getattr(self, name)):
+                raise UsageError(f"{name} is {getattr(self, name)!r}, expected a function")
+
+    def replace(self, **changes: Unpack[OptionChanges]) -> Options:
+        """A copy with some values changed."""
+        unknown = set(changes) - set(Options.__slots__)
+        if unknown:
+            raise UsageError(f"there is no option {', '.join(sorted(unknown))}; options are {', '.join(Options.__slots__)}")
+        return dataclasses.replace(self, **changes) if changes else self
+
+
+class OptionChanges(TypedDict, total=False):
+    """The fields of :class:`Options` as keywords."""
+
+    media_endpoint_url: str | None
+    connect_timeout: float
+    idle_timeout: float
+    deadline: float
+    retry: RetryPolicy
+    wait: bool
+    strict: bool
+    limits: Limits
+    endpoint_resolver: EndpointResolver | None
+    signer: Signer | None
+    transport: Transport | None
+    before_sign: Callable[[Request], None] | None
+    before_send: Callable[[Request], None] | None
+    after_response: Callable[[Response], None] | None
+
+
+def check_url(argument: str, value: Any) -> str:
+    """A URL with scheme and host and nothing that an endpoint cannot have, or UsageError."""
+    try:
+        url = urlsplit(value) if isinstance(value, str) else None
+        is_good = url is not None and url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or any(character.isspace() for character in value) or url is None or url.query or url.fragment:
+        raise UsageError(f"{argument} is {value!r}, expected a URL such as https://host or http://host:port")
+    return value

@@ -1,0 +1,409 @@
+"""Real sockets and real TLS: what the wire does, and what the caller sees of it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import math
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.awsrequest import AWSRequest
+
+from kvsfast.errors import ConnectFailed, TransportError, TransportTimeout, UsageError
+from kvsfast.transport import HttpResponse, HttpTransport
+from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Peer, Proxy, Script, Server, authority, head, http_chunk, respond
+
+BODY = b'{"StreamName": "door"}'
+
+
+def post(url: str, body: bytes = BODY) -> Any:
+    return AWSRequest("POST", url + "/getMedia", headers={"Content-Type": "application/json"}, data=body).prepare()
+
+
+def send(transport: HttpTransport, url: str, *, connect_timeout: float = HANG, response_timeout: float = HANG) -> HttpResponse:
+    return transport.send(post(url), connect_timeout=connect_timeout, response_timeout=response_timeout)
+
+
+def receive(response: HttpResponse, size: int) -> bytes:
+    """At least ``size`` raw bytes, as they come, or up to the end."""
+    got = bytearray(response.detach())
+    window = bytearray(65536)
+    while len(got) < size:
+        n = response.recv_into(window)
+        if not n:
+            break
+        got += window[:n]
+    return bytes(got)
+
+
+@pytest.fixture(params=["tcp", "tls"])
+def tls(request: pytest.FixtureRequest) -> ssl.SSLContext | None:
+    return authority().server_context() if request.param == "tls" else None
+
+
+@pytest.fixture
+def transport() -> HttpTransport:
+    return HttpTransport(verify=authority().bundle, proxies={})
+
+
+def test_request_and_response_head(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    with Server(respond(b"media", x_amzn_RequestId="r-1"), tls=tls) as server:
+        response = send(transport, server.url)
+        assert (response.status, response.reason, response.length, response.is_chunked) == (200, "OK", 5, False)
+        assert response.headers["X-Amzn-RequestId"] == response.headers.get("x-amzn-requestid") == "r-1"
+        assert "CONTENT-LENGTH" in response.headers and "Date" not in response.headers
+        assert response.peer == f"127.0.0.1:{server.port}"
+        assert set(response.timings) == {"connect", "tls", "first_byte"} and min(response.timings.values()) >= 0
+        if tls is None:
+            assert response.tls is None and response.timings["tls"] == 0
+        else:
+            assert response.tls is not None
+            assert response.tls[0] == "TLSv1.3" and response.timings["tls"] > 0
+        assert receive(response, 5) == b"media"
+        response.close()
+        response.close()
+    (request,) = server.requests
+    assert (request.method, request.target, request.body) == ("POST", "/getMedia", BODY)
+    assert request.headers["Host"] == f"127.0.0.1:{server.port}"
+    assert request.headers["Accept-Encoding"] == "identity"
+    assert request.headers["Content-Length"] == str(len(BODY))
+
+
+def test_body_bytes_that_came_with_the_head(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    more = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD + http_chunk(b"early"))
+        more.wait(HANG)
+        peer.send(http_chunk(b"late") + LAST_CHUNK)
+        peer.until_closed()
+
+    with Server(script, tls=tls) as server:
+        response = send(transport, server.url)
+        early = http_chunk(b"early")
+        assert receive(response, len(early)) == early
+        assert response.detach() == b""
+        more.set()
+        assert receive(response, 14) == http_chunk(b"late") + LAST_CHUNK
+        response.close()
+
+
+def test_detach_does_not_wait(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD)
+        peer.until_closed()
+
+    with Server(script, tls=tls) as server:
+        response = send(transport, server.url, response_timeout=math.inf)
+        assert response.detach() == b""
+        response.close()
+
+
+def test_reading_goes_on_after_a_timeout(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    more = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD + b"one")
+        more.wait(HANG)
+        peer.send(b"two")
+        peer.until_closed()
+
+    with Server(script, tls=tls) as server:
+        response = send(transport, server.url)
+        assert receive(response, 3) == b"one"
+        response.set_timeout(0.02)
+        window = bytearray(100)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                response.recv_into(window)
+        more.set()
+        response.set_timeout(HANG)
+        assert receive(response, 3) == b"two"
+        response.close()
+
+
+def test_shutdown_wakes_a_blocked_reader(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD)
+        peer.until_closed()
+
+    with Server(script, tls=tls) as server:
+        response = send(transport, server.url)
+        response.detach()
+        response.set_timeout(math.inf)
+        ended: list[int] = []
+        reader = threading.Thread(target=lambda: ended.append(response.recv_into(bytearray(10))))
+        reader.start()
+        reader.join(0.05)  # most likely it is inside recv by now; the test holds either way
+        response.shutdown()
+        reader.join(HANG)
+        assert ended == [0]
+        response.shutdown()
+        response.close()
+
+
+def test_the_body_of_an_error(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    def chunked(peer: Peer) -> None:
+        peer.send(head("400 Bad Request", Transfer_Encoding="chunked"))
+        for piece in (b'{"Mess', b'age": ', b'"no"}'):
+            peer.send(http_chunk(piece))
+        peer.send(LAST_CHUNK)
+        peer.until_closed()
+
+    def endless(peer: Peer) -> None:
+        peer.send(head("500 Oops", Transfer_Encoding="chunked") + http_chunk(b"x" * 5000) * 40)
+        peer.until_closed()
+
+    def stalled(peer: Peer) -> None:
+        peer.send(head("500 Oops", Content_Length="100") + b"part")
+        peer.until_closed()
+
+    def cut(peer: Peer) -> None:
+        peer.send(head("500 Oops", Transfer_Encoding="chunked") + b"5\r\nab")
+        peer.close()
+
+    with Server(chunked, endless, stalled, cut, tls=tls) as server:
+        for limit, timeout, expected in (
+            (65536, HANG, b'{"Message": "no"}'),
+            (65536, HANG, b"x" * 65536),
+            (65536, 0.05, b"part"),
+            (65536, HANG, b"ab"),
+        ):
+            response = send(transport, server.url)
+            assert response.read_body(limit, timeout) == expected
+            response.close()
+
+
+def failing(peer_script: Script, **keywords: Any) -> tuple[type[Exception], str]:
+    with Server(peer_script) as server, pytest.raises(TransportError) as caught:
+        send(HttpTransport(proxies={}), server.url, **keywords)
+    return type(caught.value), str(caught.value)
+
+
+def test_no_answer() -> None:
+    kind, text = failing(lambda peer: peer.close())
+    assert kind is TransportError and "closed the connection without an answer" in text
+    kind, text = failing(lambda peer: peer.reset())
+    assert kind is TransportError and "broke before the answer" in text
+    kind, text = failing(lambda peer: peer.until_closed(), response_timeout=0.05)
+    assert kind is TransportTimeout and "within 0.05 s" in text
+    kind, text = failing(lambda peer: peer.send(b"SSH-2.0-nothing\r\n\r\n"))
+    assert kind is TransportError and "did not answer in HTTP/1.1" in text
+
+
+def test_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectFailed, match=rf"127\.0\.0\.1:{port}: .*[Rr]efused.*check host") as caught:
+        send(HttpTransport(proxies={}), f"http://127.0.0.1:{port}")
+    assert isinstance(caught.value, ConnectionError) and caught.value.retryable
+    assert caught.value.__cause__ is not None
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(ConnectFailed, match=r"nowhere\.invalid:80: the name is not known; check host, region"):
+        send(HttpTransport(proxies={}), "http://nowhere.invalid")
+
+
+def test_connect_timeout() -> None:
+    """A listener that accepts no more: its queue is full, so connecting goes unanswered."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    address = listener.getsockname()
+    queue = [socket.socket() for _ in range(4)]
+    for sock in queue:
+        sock.setblocking(False)
+        sock.connect_ex(address)
+    try:
+        with pytest.raises(TransportTimeout, match=r"within connect_timeout=0\.1 s"):
+            send(HttpTransport(proxies={}), f"http://127.0.0.1:{address[1]}", connect_timeout=0.1)
+    finally:
+        for sock in [*queue, listener]:
+            sock.close()
+
+
+# -- TLS
+
+
+def refusal(server_context: ssl.SSLContext, transport: HttpTransport, host: str = "127.0.0.1") -> ConnectFailed:
+    with Server(respond(b""), tls=server_context) as server, pytest.raises(ConnectFailed) as caught:
+        send(transport, f"https://{host}:{server.port}")
+    assert f"{host}:{server.port}" in str(caught.value)
+    return caught.value
+
+
+def test_tls_refusals(transport: HttpTransport) -> None:
+    unknown = refusal(authority().server_context(), HttpTransport(proxies={}))
+    assert "certificate was refused" in str(unknown) and "AWS_CA_BUNDLE" in str(unknown) and not unknown.retryable
+    wrong_name = refusal(authority().server_context("other.example"), transport)
+    assert "certificate was refused" in str(wrong_name) and "127.0.0.1" in str(wrong_name)
+    yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+    expired = refusal(authority().server_context("localhost", not_after=yesterday), transport, "localhost")
+    assert "expired" in str(expired) and isinstance(expired.__cause__, ssl.SSLCertVerificationError)
+
+
+def test_a_port_that_does_not_speak_tls(transport: HttpTransport) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def answer_in_clear() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                with contextlib.suppress(ConnectionError):
+                    while peer.recv(4096):
+                        pass
+
+        server = threading.Thread(target=answer_in_clear)
+        server.start()
+        with pytest.raises(ConnectFailed, match="TLS failed.*check that the port speaks TLS"):
+            send(transport, f"https://127.0.0.1:{port}")
+        server.join(HANG)
+
+
+def test_verify_can_be_switched_off() -> None:
+    with Server(respond(b"ok"), tls=authority().server_context("other.example")) as server:
+        response = send(HttpTransport(verify=False, proxies={}), server.url)
+        assert response.status == 200
+        response.close()
+
+
+def test_client_certificate() -> None:
+    context = authority().server_context()
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority().trust(context)
+    seen: list[object] = []
+
+    def script(peer: Peer) -> None:
+        assert isinstance(peer.sock, ssl.SSLSocket)
+        seen.append(peer.sock.getpeercert())
+        respond(b"")(peer)
+
+    cert = authority().client_cert()
+    with Server(script, tls=context) as server:
+        response = send(HttpTransport(verify=authority().bundle, client_cert=cert, proxies={}), server.url)
+        response.close()
+    assert "client.example" in str(seen)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "text"),
+    [({"verify": "/nowhere/ca.pem"}, "verify: '/nowhere/ca.pem'"), ({"client_cert": "/nowhere/c.pem"}, "client_cert: '/no")],
+)
+def test_unreadable_certificates(keywords: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        send(HttpTransport(proxies={}, **keywords), "https://127.0.0.1:9")
+
+
+def test_keepalive_and_nodelay() -> None:
+    with Server(respond(b"")) as server:
+        for keepalive in (False, True):
+            response = send(HttpTransport(proxies={}, tcp_keepalive=keepalive), server.url)
+            sock = response._sock
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is keepalive
+            response.close()
+
+
+# -- proxies
+
+SECRET = "Basic " + base64.b64encode(b"me:se cret").decode()
+
+
+@pytest.fixture(params=["http", "https"])
+def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
+    with Proxy(authorization=SECRET, tls=authority().server_context() if request.param == "https" else None) as proxy:
+        yield proxy
+
+
+def through(proxy: Proxy, user: str = "me:se%20cret@", **keywords: Any) -> HttpTransport:
+    url = proxy.url.replace("://", f"://{user}")
+    return HttpTransport(verify=authority().bundle, proxies={"http": url, "https": url}, **keywords)
+
+
+def test_through_a_proxy(proxy: Proxy, tls: ssl.SSLContext | None) -> None:
+    gate = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD + b"one")
+        gate.wait(HANG)
+        peer.send(b"two")
+        peer.close()
+        peer.until_closed()
+
+    with Server(script, tls=tls) as server:
+        response = send(through(proxy), server.url)
+        assert receive(response, 3) == b"one"
+        response.set_timeout(0.02)
+        with pytest.raises(TimeoutError):
+            response.recv_into(bytearray(3))
+        response.set_timeout(HANG)
+        gate.set()
+        assert receive(response, 3) == b"two"
+        response.close()
+    (request,) = server.requests
+    assert request.target == "/getMedia" and "Proxy-Authorization" not in request.headers
+    (asked,) = proxy.requests
+    expected = f"{server.url}/getMedia" if tls is None else f"127.0.0.1:{server.port}"
+    assert (asked.method, asked.target) == ("POST" if tls is None else "CONNECT", expected)
+
+
+def test_a_proxy_that_says_no(proxy: Proxy) -> None:
+    with Server(respond(b""), tls=authority().server_context()) as server:
+        with pytest.raises(ConnectFailed, match="through the proxy 127.0.0.1.*407") as caught:
+            send(through(proxy, user="me:wrong@"), server.url)
+        assert not caught.value.retryable
+        assert "wrong" not in str(caught.value)
+        plain = send(through(proxy, user=""), f"http://127.0.0.1:{server.port}")
+        assert plain.status == 407
+        plain.close()
+
+
+def test_shutdown_through_tls_in_tls() -> None:
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD)
+        peer.until_closed()
+
+    context = authority().server_context
+    with Proxy(tls=context()) as proxy, Server(script, tls=context()) as server:
+        response = send(through(proxy, proxies_config={"proxy_ca_bundle": authority().bundle}), server.url)
+        response.detach()
+        ended: list[object] = []
+
+        def read() -> None:
+            try:
+                ended.append(response.recv_into(bytearray(10)))
+            except OSError as error:
+                ended.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        reader.join(0.05)
+        response.shutdown()
+        reader.join(HANG)
+        assert len(ended) == 1
+        response.close()
+
+
+def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy() as proxy, Server(respond(b"")) as server:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        send(HttpTransport(), server.url).close()
+        assert len(proxy.requests) == 1
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        send(HttpTransport(), server.url).close()
+        assert len(proxy.requests) == 1
+
+
+def test_a_proxy_that_is_no_url() -> None:
+    with pytest.raises(UsageError, match="the proxy for http is not a URL"):
+        send(HttpTransport(proxies={"http": "ftp://secret@x"}), "http://127.0.0.1:9")
