@@ -56,7 +56,9 @@ class FaultyWriter(BodyWriter):
         fault = self._fault
         if isinstance(fault, ErrorDocument):
             if fault.fragment == position:
-                write_error_document(self._connection, framing, fault.error_id, fault.error_code, fragment.number)
+                write_error_document(
+                    self._connection, framing, fault.error_id, fault.error_code, fragment.number
+                )
                 raise EndOfBody
         elif fault is not None and fault.after_bytes is None and fault.fragment == position:
             self._place = fault.inside
@@ -83,7 +85,9 @@ class FaultyWriter(BodyWriter):
 
     def _strike_if_due(self, framed: bytes, size: int) -> bool:
         """Whether the fault lay in these bytes and they were sent with it."""
-        if self._fault is None or not (self._strikes_at < self._sent + size or self._strikes_at == self._sent):
+        if self._fault is None or not (
+            self._strikes_at < self._sent + size or self._strikes_at == self._sent
+        ):
             return False
         fault, self._fault, self._place = self._fault, None, None
         assert isinstance(fault, Cut | Stall)

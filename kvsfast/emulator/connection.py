@@ -1,4 +1,4 @@
-"""The socket under one response: sending at a given pace, waiting while the client may leave, and leaving badly."""
+"""The socket under one response: sending at a pace, waiting while the client may leave, leaving badly."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Disconnected(ConnectionError):
 class Connection:
     """What a session writes to.
 
-    ``bandwidth``: bytes per second, None for as fast as it goes. ``gather``: keep HTTP chunks until there are enough
-    for one large send; otherwise each is sent by itself, and over TLS begins a record of its own.
+    ``bandwidth``: bytes per second, None for as fast as it goes. ``gather``: keep HTTP chunks until there are
+    enough for one large send; otherwise each is sent by itself, and over TLS begins a record of its own.
     """
 
     def __init__(self, sock: socket.socket, *, bandwidth: float | None = None, gather: bool = True) -> None:
@@ -80,7 +80,7 @@ class Connection:
             self._send(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def wait(self, seconds: float) -> None:
-        """Sleep (at most LONGEST_POLL; ask again). Disconnected as soon as the client leaves or the service closes."""
+        """Sleep, at most LONGEST_POLL. Disconnected as soon as the client leaves or the service closes."""
         if seconds <= 0:
             return
         milliseconds = min(seconds, LONGEST_POLL) * 1000
@@ -93,7 +93,7 @@ class Connection:
         time.sleep(milliseconds / 1000)
 
     def leave(self, *, reset: bool) -> None:
-        """No further request on this connection. ``reset``: the client gets what was sent, then ECONNRESET."""
+        """No further request on this connection. ``reset``: the client gets what was sent, then RST."""
         self.is_over = True
         if not reset:
             return

@@ -34,14 +34,20 @@ class StreamLimits:
             while self._calls and self._calls[0] <= now - 1.0:
                 self._calls.popleft()
             if len(self._calls) >= CALLS_PER_SECOND:
-                raise Refusal("ClientLimitExceededException", f"Rate exceeded: {CALLS_PER_SECOND} requests per second on {self._subject}")
+                raise Refusal(
+                    "ClientLimitExceededException",
+                    f"Rate exceeded: {CALLS_PER_SECOND} requests per second on {self._subject}",
+                )
             self._calls.append(now)
 
     def open_connection(self) -> Callable[[], None]:
         """Take a slot; Refusal if none is free. The result gives it back."""
         with self._lock:
             if self._enabled and self.open_connections >= CONNECTIONS:
-                raise Refusal("ConnectionLimitExceededException", f"Limit exceeded: {CONNECTIONS} concurrent connections on {self._subject}")
+                raise Refusal(
+                    "ConnectionLimitExceededException",
+                    f"Limit exceeded: {CONNECTIONS} concurrent connections on {self._subject}",
+                )
             self.open_connections += 1
         return self._close_connection
 

@@ -61,27 +61,29 @@ class _Served:
 class Emulator:
     """A Kinesis Video service on loopback that any AWS SDK can talk to.
 
-    ``streams``: name -> a Matroska or WebM file (path or bytes; a list of them is served one after the other; an
-    empty list is a stream that holds nothing). Each Cluster is a fragment. A recorded GetMedia response will do, too.
+    ``streams``: name -> a Matroska or WebM file (path or bytes; a list of them is served one after the other;
+    an empty list is a stream that holds nothing). Each Cluster is a fragment. A recorded GetMedia response
+    will do, too.
 
-    ``pace``: "max" has all fragments stored when the service starts, and sends them as fast as the client takes them;
-    "realtime" ingests them from that moment on, frame by frame. ``loop`` repeats the media for ever under new numbers
-    and times. ``pieces``: how the payload is divided among HTTP chunks, see :class:`framing.Framing`.
-    ``gather=False`` sends each HTTP chunk by itself (a TLS record of its own, as on the real wire) instead of many
-    at once.
+    ``pace``: "max" has all fragments stored when the service starts, and sends them as fast as the client
+    takes them; "realtime" ingests them from that moment on, frame by frame. ``loop`` repeats the media for
+    ever under new numbers and times. ``pieces``: how the payload is divided among HTTP chunks, see
+    :class:`framing.Framing`. ``gather=False`` sends each HTTP chunk by itself (a TLS record of its own, as on
+    the real wire) instead of many at once.
 
-    ``port``, ``media_port``: of the control plane and of GetMedia (0: any free one). ``tls``: serve https with a
-    certificate made for this run (needs ``kvsfast[tls]``). ``credentials``: the one (access key, secret key) that is
-    let in; requests must be signed for ``region``.
+    ``port``, ``media_port``: of the control plane and of GetMedia (0: any free one). ``tls``: serve https
+    with a certificate made for this run (needs ``kvsfast[tls]``). ``credentials``: the one (access key,
+    secret key) that is let in; requests must be signed for ``region``.
 
-    ``limits``: keep the service's 5 calls a second and 3 connections per stream. ``bandwidth`` (bytes per second)
-    and ``fragments_per_second`` slow each response down; the service's own are 25e6 and 5. ``session_seconds``: a
-    response ends after this time. ``idle_seconds``: a response ends when there was nothing to send for so long;
-    by default 3 in real time, else 0. ``retention_seconds``: how far back EARLIEST reaches.
+    ``limits``: keep the service's 5 calls a second and 3 connections per stream. ``bandwidth`` (bytes per
+    second) and ``fragments_per_second`` slow each response down; the service's own are 25e6 and 5.
+    ``session_seconds``: a response ends after this time. ``idle_seconds``: a response ends when there was
+    nothing to send for so long; by default 3 in real time, else 0. ``retention_seconds``: how far back
+    EARLIEST reaches.
 
-    ``producer_start``: producer time of the first fragment in epoch seconds. ``opaque_tokens``: continuation tokens
-    that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults`. ``clock``: the service's idea of epoch seconds. ``seed`` settles all that
-    looks random.
+    ``producer_start``: producer time of the first fragment in epoch seconds. ``opaque_tokens``: continuation
+    tokens that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults`. ``clock``:
+    the service's idea of epoch seconds. ``seed`` settles all that looks random.
     """
 
     def __init__(
@@ -261,14 +263,20 @@ class Emulator:
         asked = self._admit(request)
         api_name = asked.get("APIName")
         if api_name not in _API_NAMES:
-            raise Refusal("InvalidArgumentException", f"APIName is {api_name!r}, expected one of {', '.join(sorted(_API_NAMES))}")
+            raise Refusal(
+                "InvalidArgumentException",
+                f"APIName is {api_name!r}, expected one of {', '.join(sorted(_API_NAMES))}",
+            )
         served = self._find(asked)
         fault = self.faults.decide(served.stream.name, "GetDataEndpoint")
         if isinstance(fault, HttpError):
             raise fault.refusal()
         served.endpoint_limits.count_call()
         if api_name != "GET_MEDIA":
-            raise Refusal("InvalidArgumentException", f"this local service has no data endpoint for {api_name}, only for GET_MEDIA")
+            raise Refusal(
+                "InvalidArgumentException",
+                f"this local service has no data endpoint for {api_name}, only for GET_MEDIA",
+            )
         return Answer(json.dumps({"DataEndpoint": self.media_endpoint_url}, separators=(",", ":")).encode())
 
     def _get_media(self, request: Request) -> Streaming:
@@ -333,7 +341,9 @@ class Emulator:
             name = path[1]
         served = self._streams.get(str(name))
         if served is None:
-            raise Refusal("ResourceNotFoundException", f"The requested stream is not found or not active: {name}")
+            raise Refusal(
+                "ResourceNotFoundException", f"The requested stream is not found or not active: {name}"
+            )
         return served
 
     def _now_ms(self) -> int:

@@ -6,12 +6,13 @@ service writes as separate pieces; joined, they are the element.
 
 from __future__ import annotations
 
-__all__ = ["after_cluster", "before_cluster", "error_document", "seconds"]
+__all__ = ["SEGMENT_HEADER", "after_cluster", "before_cluster", "error_document", "seconds"]
 
 #: EBML header of a document that has nothing but an error in it, as the service writes one of its own.
 ERROR_EBML_HEADER = bytes.fromhex(
     "1A45DFA3 A3 4286 81 01 42F7 81 01 42F2 81 04 42F3 81 08 4282 88 6D6174726F736B61 4287 81 02 4285 81 02"
 )
+#: The Segment header of every document that the service sends: an unknown size, 8 bytes wide.
 SEGMENT_HEADER = bytes.fromhex("18538067 01FFFFFFFFFFFFFF")
 
 

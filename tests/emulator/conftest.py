@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 import pytest
@@ -42,7 +43,8 @@ def ffmpeg_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs ffmpeg")
     path = tmp_path_factory.mktemp("media") / "clip.mkv"
     subprocess.run(
-        "ffmpeg -v error -f lavfi -i testsrc=size=320x180:rate=25 -f lavfi -i sine=frequency=440:sample_rate=48000"
+        "ffmpeg -v error -f lavfi -i testsrc=size=320x180:rate=25"
+        " -f lavfi -i sine=frequency=440:sample_rate=48000"
         " -t 4 -c:v libx264 -preset ultrafast -g 25 -pix_fmt yuv420p -c:a aac -metadata title=clip"
         f" -cluster_time_limit 1000 {path}".split(),
         check=True,
@@ -107,11 +109,13 @@ def signed(
 ) -> bytes:
     """A request as botocore would send it, as bytes for a socket."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    host = url.split("//")[1].split("/")[0]
-    request = AWSRequest("POST", url, data=content, headers={"Content-Type": "application/json", "Host": host})
+    host = urlsplit(url).netloc
+    request = AWSRequest(
+        "POST", url, data=content, headers={"Content-Type": "application/json", "Host": host}
+    )
     credentials = Credentials(service.credentials.access_key, secret or service.credentials.secret_key)
     SigV4Auth(credentials, "kinesisvideo", service.region).add_auth(request)
-    lines = [f"POST /{url.partition('//')[2].partition('/')[2]} HTTP/1.1"]
+    lines = [f"POST {urlsplit(url).path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in {**request.headers, **headers}.items()]
     lines += [f"Content-Length: {len(content)}", "", ""]
     return "\r\n".join(lines).encode() + content
@@ -120,8 +124,8 @@ def signed(
 @contextlib.contextmanager
 def connected(service: Emulator, url: str) -> Iterator[socket.socket]:
     """A socket to the service, over TLS if it serves that."""
-    host, port = url.split("//")[1].split("/")[0].split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as sock:
+    host, port = urlsplit(url).hostname, urlsplit(url).port
+    with socket.create_connection((host, port), timeout=30) as sock:
         if service.ca_certificate_path is None:
             yield sock
             return
@@ -136,5 +140,7 @@ EARLIEST = {"StartSelectorType": "EARLIEST"}
 def raw_get_media(service: Emulator, stream: str, selector: Mapping[str, Any] = EARLIEST) -> bytes:
     """The bytes of a GetMedia request."""
     return signed(
-        service, f"{service.media_endpoint_url}/getMedia", {"StreamName": stream, "StartSelector": dict(selector)}
+        service,
+        f"{service.media_endpoint_url}/getMedia",
+        {"StreamName": stream, "StartSelector": dict(selector)},
     )

@@ -27,8 +27,12 @@ EBML_HEADER = element(0x1A45DFA3, element(0x4282, b"matroska\0") + uint(0x4287, 
 SEGMENT_HEADER = bytes.fromhex("18538067 01FFFFFFFFFFFFFF")
 VOID = element(0xEC, bytes(40))
 CRC_32 = element(0xBF, b"\xde\xad\xbe\xef")
-SEEK_HEAD = element(0x114D9B74, CRC_32 + element(0x4DBB, element(0x53AB, b"\x15\x49\xa9\x66") + uint(0x53AC, 999, 2)))
-CUES = element(0x1C53BB6B, element(0xBB, uint(0xB3, 0, 1) + element(0xB7, uint(0xF7, 1, 1) + uint(0xF1, 500, 2))))
+SEEK_HEAD = element(
+    0x114D9B74, CRC_32 + element(0x4DBB, element(0x53AB, b"\x15\x49\xa9\x66") + uint(0x53AC, 999, 2))
+)
+CUES = element(
+    0x1C53BB6B, element(0xBB, uint(0xB3, 0, 1) + element(0xB7, uint(0xF7, 1, 1) + uint(0xF1, 500, 2)))
+)
 INFO = element(0x1549A966, CRC_32 + uint(0x2AD7B1, 1_000_000, 3) + element(0x4D80, b"test\0\0\0"))
 TRACKS = element(
     0x1654AE6B,
@@ -56,10 +60,14 @@ def simple_block(data: bytes, time: int, track: int = 1, flags: int = 0x80) -> b
 
 
 def block_group(data: bytes, time: int, track: int = 1) -> bytes:
-    return element(0xA0, element(0xA1, size(track) + time.to_bytes(2, signed=True) + b"\0" + data) + uint(0x9B, 40, 2))
+    return element(
+        0xA0, element(0xA1, size(track) + time.to_bytes(2, signed=True) + b"\0" + data) + uint(0x9B, 40, 2)
+    )
 
 
-def cluster(timestamp: int, blocks: Sequence[bytes], *, unknown: bool = False, position: bool = True) -> bytes:
+def cluster(
+    timestamp: int, blocks: Sequence[bytes], *, unknown: bool = False, position: bool = True
+) -> bytes:
     head = uint(0xE7, timestamp) + (uint(0xA7, 3, 1) if position else b"")
     return element(0x1F43B675, head + b"".join(blocks), unknown=unknown)
 
@@ -77,7 +85,9 @@ def document(*parts: bytes, unknown: bool = False) -> bytes:
     return EBML_HEADER + element(0x18538067, b"".join(parts), unknown=unknown)
 
 
-def clip(fragments: int = 4, *, unknown: bool = False, start: int = 0, duration: int = 200, **how: int) -> bytes:
+def clip(
+    fragments: int = 4, *, unknown: bool = False, start: int = 0, duration: int = 200, **how: int
+) -> bytes:
     """Fragments of five frames and 200 ms each, unless told otherwise."""
     clusters = [cluster(start + n * duration, blocks(n, **how), unknown=unknown) for n in range(fragments)]
     return document(SEEK_HEAD, VOID, INFO, TRACKS, *clusters, CUES, unknown=unknown)

@@ -207,7 +207,10 @@ def test_the_spellings_of_http_errors(sdk: MakeSdk) -> None:
         service.faults.plan("s", *(fault for fault, _, _ in plans))
         for _, code, status in plans:
             response = refused(lambda: client.read("s")).response
-            assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
+            assert (response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]) == (
+                code,
+                status,
+            )
         service.faults.plan("s", HttpError("ThrottlingException", retry_after=1.5))
         headers = refused(lambda: client.read("s")).response["ResponseMetadata"]["HTTPHeaders"]
         assert headers["retry-after"] == "1.5"

@@ -31,7 +31,8 @@ def test_one_http_chunk_per_element_as_on_the_wire() -> None:
     ]
     pieces = pieces_of(Framing("element"), body)
     assert b"".join(pieces) == body
-    # Cluster with its Timestamp; Position; head of the SimpleBlock, its frame; BlockGroup, Block, frame, duration.
+    # Cluster with its Timestamp; Position; head of the SimpleBlock, its frame; BlockGroup, Block, frame,
+    # duration.
     assert [len(piece) for piece in pieces] == [22, 3, 13, 100, 2, 6, 2, 4]
 
 
@@ -53,7 +54,10 @@ def test_empty_frames_and_deep_nesting() -> None:
     tag = b""
     for _ in range(200):
         tag = mkv.element(0x67C8, tag)
-    for body in (mkv.cluster(0, [mkv.simple_block(b"", 0)] * 2), mkv.element(0x1254C367, mkv.element(0x7373, tag))):
+    for body in (
+        mkv.cluster(0, [mkv.simple_block(b"", 0)] * 2),
+        mkv.element(0x1254C367, mkv.element(0x7373, tag)),
+    ):
         assert b"".join(pieces_of(Framing("element"), body)) == body
 
 
@@ -81,7 +85,7 @@ def test_cuts_lie_between_http_chunks() -> None:
     body = mkv.cluster(0, blocks)
     ends = [body.index(block) + len(block) for block in blocks]
     for pieces in ("element", "coalesced", "byte", [7]):
-        units = Framing(pieces).frame(body, ends)  # type: ignore[arg-type]
+        units = Framing(pieces).frame(body, ends)
         assert len(units) == 4
         assert [b"".join(http_chunks(unit + LAST_CHUNK)) for unit in units] == [
             body[: ends[0]],

@@ -71,7 +71,7 @@ def test_a_port_of_ones_own() -> None:
         threads, files = threading.active_count(), open_files()
         for ports in ({"port": port}, {"media_port": port}):
             with pytest.raises(OSError, match="in use"):
-                Emulator({"s": mkv.clip(1)}, tls=True, **ports).start()  # type: ignore[arg-type]
+                Emulator({"s": mkv.clip(1)}, tls=True, **ports).start()
         assert (threading.active_count(), open_files()) == (threads, files)
     with Emulator({"s": mkv.clip(1)}, port=port) as service:
         assert service.endpoint_url == f"http://127.0.0.1:{port}"
@@ -92,7 +92,9 @@ def test_serve_forever_ends_by_close() -> None:
 
 def test_two_at_once() -> None:
     with Emulator({"s": mkv.clip(1)}) as one, Emulator({"s": mkv.clip(2)}) as other:
-        assert len({one.endpoint_url, one.media_endpoint_url, other.endpoint_url, other.media_endpoint_url}) == 4
+        assert (
+            len({one.endpoint_url, one.media_endpoint_url, other.endpoint_url, other.media_endpoint_url}) == 4
+        )
 
 
 def test_a_slow_reader_does_not_hold_up_the_close() -> None:

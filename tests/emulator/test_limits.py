@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError
 
-from kvsfast.emulator import Emulator, limits
+from kvsfast.emulator import Emulator
 from kvsfast.emulator.limits import StreamLimits
 from kvsfast.emulator.refusal import Refusal
 from tests.emulator import mkv
@@ -27,7 +27,7 @@ def code_of(call: Callable[[], object]) -> tuple[int, str]:
 
 def test_five_calls_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr(limits.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     one = StreamLimits("GetMedia", "s", enabled=True)
     for _ in range(5):
         one.count_call()

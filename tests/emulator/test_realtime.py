@@ -21,7 +21,10 @@ def test_fragments_come_when_they_are_due(sdk: MakeSdk) -> None:
         body = sdk(service).read("s")
     ended = time.time() * 1000
     documents = dissect(body)
-    assert b"".join(document.media for document in documents) == clip[clip.index(mkv.cluster(0, mkv.blocks(0))) :]
+    assert (
+        b"".join(document.media for document in documents)
+        == clip[clip.index(mkv.cluster(0, mkv.blocks(0))) :]
+    )
     assert [d.server_ms - documents[0].server_ms for d in documents] == [0, 200, 400, 600]
     # A trailer is written when the fragment closes, so it is never younger than its own length.
     assert all(d.millis_behind_now >= 200 for d in documents)
@@ -35,7 +38,9 @@ def test_frames_come_when_they_are_due() -> None:
         starts = service.stream("s").fragment(0).server_ms
         arrivals: dict[int, float] = {}
         with connected(service, service.media_endpoint_url) as sock:
-            sock.sendall(raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            sock.sendall(
+                raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+            )
             received = b""
             while block := sock.recv(65536):
                 received += block
@@ -59,13 +64,15 @@ def test_now_is_the_fragment_being_ingested(sdk: MakeSdk) -> None:
         documents = dissect(sdk(service).read("s", "NOW"))
         assert documents[0].server_ms + 200 > asked
         assert documents[0].server_ms <= time.time() * 1000
-        assert [d.server_ms - documents[0].server_ms for d in documents] == [200 * n for n in range(len(documents))]
+        assert [d.server_ms - documents[0].server_ms for d in documents] == [
+            200 * n for n in range(len(documents))
+        ]
         assert len(documents) >= 2
 
 
 def test_a_time_to_come_is_waited_for(sdk: MakeSdk) -> None:
     for pace in ("realtime", "max"):
-        with Emulator({"s": mkv.clip(4)}, pace=pace, loop=True) as service:  # type: ignore[arg-type]
+        with Emulator({"s": mkv.clip(4)}, pace=pace, loop=True) as service:
             when = time.time() + 0.5
             with contextlib.closing(
                 sdk(service).open("s", "SERVER_TIMESTAMP", StartTimestamp=datetime.fromtimestamp(when, UTC))
@@ -104,7 +111,9 @@ def test_the_head_of_the_response_comes_at_once() -> None:
     with Emulator({"s": []}, pace="realtime", idle_seconds=0.5) as service:
         with connected(service, service.media_endpoint_url) as sock:
             started = time.monotonic()
-            sock.sendall(raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            sock.sendall(
+                raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+            )
             assert sock.recv(10_000).endswith(b"\r\n\r\n")
             assert read_all(sock) == b"0\r\n\r\n"
             assert time.monotonic() - started >= 0.5

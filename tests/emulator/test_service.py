@@ -43,7 +43,10 @@ def test_a_stream_as_boto3_reads_it(sdk: MakeSdk) -> None:
         head = mkv.EBML_HEADER + mkv.SEGMENT_HEADER + mkv.SEEK_HEAD + mkv.VOID + mkv.INFO + mkv.TRACKS
         documents = dissect(body)
         assert [document.head for document in documents] == [head] * 4
-        assert b"".join(document.media for document in documents) == clip[clip.index(mkv.cluster(0, mkv.blocks(0))) :]
+        assert (
+            b"".join(document.media for document in documents)
+            == clip[clip.index(mkv.cluster(0, mkv.blocks(0))) :]
+        )
         for sequence, document in enumerate(documents, 1):
             parsed = FragmentNumber.parse(document.number)
             assert (parsed.sequence, parsed.server_ms) == (sequence, document.server_ms)
@@ -77,7 +80,9 @@ def test_all_six_selectors(sdk: MakeSdk) -> None:
         for kind, ms in (("SERVER_TIMESTAMP", third.server_ms), ("PRODUCER_TIMESTAMP", third.producer_ms)):
             when = datetime.fromtimestamp(ms // 1000, UTC).replace(microsecond=ms % 1000 * 1000)
             assert numbers(kind, StartTimestamp=when) == expected[2:]
-            assert numbers(kind, StartTimestamp=when.replace(microsecond=when.microsecond + 1)) == expected[3:]
+            assert (
+                numbers(kind, StartTimestamp=when.replace(microsecond=when.microsecond + 1)) == expected[3:]
+            )
             assert numbers(kind, StartTimestamp=datetime(2100, 1, 1, tzinfo=UTC)) == []
 
 
@@ -97,10 +102,15 @@ def test_every_way_to_cut_gives_the_same_media(pieces: Any, gather: bool) -> Non
     clip = mkv.clip(2, length=100)
     with Emulator({"s": clip}, pieces=pieces, gather=gather) as service:
         with connected(service, service.media_endpoint_url) as sock:
-            sock.sendall(raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+            sock.sendall(
+                raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+            )
             chunks = body_chunks(read_all(sock))
     documents = dissect(b"".join(chunks))
-    assert b"".join(document.media for document in documents) == clip[clip.index(mkv.cluster(0, mkv.blocks(0, length=100))) :]
+    assert (
+        b"".join(document.media for document in documents)
+        == clip[clip.index(mkv.cluster(0, mkv.blocks(0, length=100))) :]
+    )
     sizes = [len(chunk) for chunk in chunks]
     if pieces == "byte":
         assert set(sizes) == {1}
@@ -150,10 +160,14 @@ def test_a_loop_goes_on(sdk: MakeSdk) -> None:
         cut = body.rindex(mkv.EBML_HEADER)
         documents = dissect(body[:cut])
         assert len(documents) > 9
-        assert [FragmentNumber.parse(d.number).sequence for d in documents] == list(range(1, len(documents) + 1))
+        assert [FragmentNumber.parse(d.number).sequence for d in documents] == list(
+            range(1, len(documents) + 1)
+        )
         times = [d.server_ms for d in documents]
         assert times == sorted(times) and times[-1] <= time.time() * 1000
-        assert [d.producer_ms - documents[0].producer_ms for d in documents] == [200 * n for n in range(len(documents))]
+        assert [d.producer_ms - documents[0].producer_ms for d in documents] == [
+            200 * n for n in range(len(documents))
+        ]
         assert [d.media for d in documents[:6]] == [d.media for d in documents[3:9]]
         resumed = sdk(service).open("s", "FRAGMENT_NUMBER", AfterFragmentNumber=documents[6].number)
         with contextlib.closing(resumed):
@@ -185,7 +199,9 @@ def test_an_empty_stream_is_an_empty_body(sdk: MakeSdk) -> None:
 
 def test_expect_100_continue() -> None:
     with Emulator({"s": mkv.clip(1)}) as service:
-        request = raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n", 1)
+        request = raw_get_media(service, "s").replace(
+            b"\r\n\r\n", b"\r\nExpect: 100-continue\r\nConnection: close\r\n\r\n", 1
+        )
         head, _, body = request.partition(b"\r\n\r\n")
         with connected(service, service.media_endpoint_url) as sock:
             sock.sendall(head + b"\r\n\r\n")
@@ -211,17 +227,27 @@ def test_a_guessed_endpoint_is_refused_by_the_front_door(sdk: MakeSdk) -> None:
     with Emulator({"s": mkv.clip(1)}) as service:
         client = sdk(service)
         with pytest.raises(ClientError) as refused:
-            client.media(service.endpoint_url).get_media(StreamName="s", StartSelector={"StartSelectorType": "NOW"})
+            client.media(service.endpoint_url).get_media(
+                StreamName="s", StartSelector={"StartSelectorType": "NOW"}
+            )
         assert refused.value.response["Error"]["Code"] == "403"
         assert "Unable to determine service/operation name to be authorized" in str(refused.value)
         for url in (service.media_endpoint_url, service.endpoint_url):
-            for request in (b"GET /getMedia", b"POST /", b"POST /nothing", b"PUT /getDataEndpoint", b"HEAD /"):
+            for request in (
+                b"GET /getMedia",
+                b"POST /",
+                b"POST /nothing",
+                b"PUT /getDataEndpoint",
+                b"HEAD /",
+            ):
                 with connected(service, url) as sock:
                     sock.sendall(request + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                     answer = read_all(sock)
                 assert answer.startswith(b"HTTP/1.1 403 ")
                 assert b"ErrorType" not in answer
-                assert answer.endswith(b"\r\n\r\n" if request.startswith(b"HEAD") else b"</AccessDeniedException>\n")
+                assert answer.endswith(
+                    b"\r\n\r\n" if request.startswith(b"HEAD") else b"</AccessDeniedException>\n"
+                )
 
 
 def error_of(call: Callable[[], Any]) -> tuple[int, str, str]:
@@ -229,18 +255,26 @@ def error_of(call: Callable[[], Any]) -> tuple[int, str, str]:
         call()
     response = refused.value.response
     assert response["ResponseMetadata"]["RequestId"]
-    return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"], response["Error"]["Message"]
+    return (
+        response["ResponseMetadata"]["HTTPStatusCode"],
+        response["Error"]["Code"],
+        response["Error"]["Message"],
+    )
 
 
 def test_errors_of_the_model(sdk: MakeSdk) -> None:
     with Emulator({"s": mkv.clip(1)}, limits=False) as service:
         client = sdk(service)
-        control, media = client.control, client.media(service.media_endpoint_url)
+        # Untyped, since most of these calls are wrong.
+        control: Any = client.control
+        media: Any = client.media(service.media_endpoint_url)
         now = {"StartSelectorType": "NOW"}
         not_found = [
             lambda: client.endpoint("absent"),
             lambda: client.read("absent"),
-            lambda: media.get_media(StreamARN=service.stream_arn("s").replace("/s/", "/t/"), StartSelector=now),  # type: ignore[arg-type]
+            lambda: media.get_media(
+                StreamARN=service.stream_arn("s").replace("/s/", "/t/"), StartSelector=now
+            ),
         ]
         for call in not_found:
             status, code, message = error_of(call)
@@ -248,19 +282,37 @@ def test_errors_of_the_model(sdk: MakeSdk) -> None:
             assert "not found" in message
         both = {"StreamName": "s", "StreamARN": service.stream_arn("s")}
         invalid: list[tuple[Callable[[], Any], str]] = [
-            (lambda: control.get_data_endpoint(**both, APIName="GET_MEDIA"), "either StreamName or StreamARN"),  # type: ignore[arg-type]
+            (
+                lambda: control.get_data_endpoint(**both, APIName="GET_MEDIA"),
+                "either StreamName or StreamARN",
+            ),
             (lambda: control.get_data_endpoint(APIName="GET_MEDIA"), "either StreamName or StreamARN"),
-            (lambda: control.get_data_endpoint(StreamARN="arn:aws:s3:::bucket", APIName="GET_MEDIA"), "no stream's ARN"),
-            (lambda: control.get_data_endpoint(StreamName="s", APIName="GET_COFFEE"), "APIName is 'GET_COFFEE'"),  # type: ignore[arg-type]
-            (lambda: control.get_data_endpoint(StreamName="s", APIName="PUT_MEDIA"), "no data endpoint for PUT_MEDIA"),
-            (lambda: media.get_media(**both, StartSelector=now), "either StreamName or StreamARN"),  # type: ignore[arg-type]
+            (
+                lambda: control.get_data_endpoint(StreamARN="arn:aws:s3:::bucket", APIName="GET_MEDIA"),
+                "no stream's ARN",
+            ),
+            (
+                lambda: control.get_data_endpoint(StreamName="s", APIName="GET_COFFEE"),
+                "APIName is 'GET_COFFEE'",
+            ),
+            (
+                lambda: control.get_data_endpoint(StreamName="s", APIName="PUT_MEDIA"),
+                "no data endpoint for PUT_MEDIA",
+            ),
+            (lambda: media.get_media(**both, StartSelector=now), "either StreamName or StreamARN"),
             (lambda: client.read("s", "LATEST"), "StartSelectorType is 'LATEST'"),
             (lambda: client.read("s", "FRAGMENT_NUMBER"), "needs AfterFragmentNumber"),
             (lambda: client.read("s", "FRAGMENT_NUMBER", AfterFragmentNumber="12"), "no fragment number"),
-            (lambda: client.read("s", "FRAGMENT_NUMBER", AfterFragmentNumber="x"), "AfterFragmentNumber is 'x'"),
+            (
+                lambda: client.read("s", "FRAGMENT_NUMBER", AfterFragmentNumber="x"),
+                "AfterFragmentNumber is 'x'",
+            ),
             (lambda: client.read("s", "NOW", AfterFragmentNumber="1"), "does not take AfterFragmentNumber"),
             (lambda: client.read("s", "SERVER_TIMESTAMP"), "needs StartTimestamp"),
-            (lambda: client.read("s", "CONTINUATION_TOKEN", ContinuationToken="a b"), "ContinuationToken is 'a b'"),
+            (
+                lambda: client.read("s", "CONTINUATION_TOKEN", ContinuationToken="a b"),
+                "ContinuationToken is 'a b'",
+            ),
         ]
         for call, part in invalid:
             status, code, message = error_of(call)
@@ -320,7 +372,9 @@ def test_boto3_without_help() -> None:
         control = boto3.client("kinesisvideo", **service.client_options())
         where = control.get_data_endpoint(StreamName="front-door", APIName="GET_MEDIA")["DataEndpoint"]
         media = boto3.client("kinesis-video-media", **{**service.client_options(), "endpoint_url": where})
-        with media.get_media(StreamName="front-door", StartSelector={"StartSelectorType": "EARLIEST"})["Payload"] as body:
+        with media.get_media(StreamName="front-door", StartSelector={"StartSelectorType": "EARLIEST"})[
+            "Payload"
+        ] as body:
             assert len(dissect(body.read())) == len(Media(mkv.clip(2)).fragments)
         control.close()
         media.close()

@@ -52,7 +52,12 @@ def test_a_session_token_is_signed_along(service: Emulator, sdk: MakeSdk) -> Non
 
 
 def test_the_clock_may_differ_by_five_minutes(sdk: MakeSdk) -> None:
-    for offset, words in ((310, "Signature expired: "), (-310, "Signature not yet current: "), (290, ""), (-290, "")):
+    for offset, words in (
+        (310, "Signature expired: "),
+        (-310, "Signature not yet current: "),
+        (290, ""),
+        (-290, ""),
+    ):
         with Emulator({"s": mkv.clip(1)}, clock=lambda offset=offset: time.time() + offset) as service:  # type: ignore[misc]
             client = sdk(service)
             if words:
@@ -76,18 +81,30 @@ def answer(service: Emulator, request: bytes) -> tuple[int, bytes]:
     [
         (b"POST /getMedia ", b"POST /getMedia?a=b ", 403, b""),
         (b"EARLIEST", b"EARLIESS", 403, b"InvalidSignatureException"),
-        (b"Content-Type: application/json", b"Content-Type: application/jsom", 403, b"InvalidSignatureException"),
+        (
+            b"Content-Type: application/json",
+            b"Content-Type: application/jsom",
+            403,
+            b"InvalidSignatureException",
+        ),
         (b"Content-Type: application/json\r\n", b"", 403, b"InvalidSignatureException"),
         (b"Signature=", b"Signature=00", 403, b"InvalidSignatureException"),
         (b"/kinesisvideo/", b"/kinesis/", 403, b"InvalidSignatureException"),
-        (b"SignedHeaders=content-type;host;", b"SignedHeaders=content-type;", 403, b"InvalidSignatureException"),
+        (
+            b"SignedHeaders=content-type;host;",
+            b"SignedHeaders=content-type;",
+            403,
+            b"InvalidSignatureException",
+        ),
         (b"AWS4-HMAC-SHA256", b"Bearer", 400, b"IncompleteSignatureException"),
         (b"X-Amz-Date: 2", b"X-Amz-Date: x", 400, b"IncompleteSignatureException"),
         (b"X-Amz-Date: 2", b"X-Amz-Date: 1", 403, b"InvalidSignatureException"),
         (b"Authorization: ", b"X-Authorization: ", 403, b"MissingAuthenticationTokenException"),
     ],
 )
-def test_a_request_that_was_changed_on_the_way(service: Emulator, replace: bytes, by: bytes, status: int, code: bytes) -> None:
+def test_a_request_that_was_changed_on_the_way(
+    service: Emulator, replace: bytes, by: bytes, status: int, code: bytes
+) -> None:
     request = raw_get_media(service, "s")
     assert answer(service, request)[0] == 200
     assert replace in request
@@ -101,7 +118,9 @@ def test_a_request_that_was_changed_on_the_way(service: Emulator, replace: bytes
 def test_a_body_hash_in_a_header_does_not_replace_the_body(service: Emulator) -> None:
     request = {"StreamName": "s", "StartSelector": {"StartSelectorType": "NOW"}}
     good = signed(service, f"{service.media_endpoint_url}/getMedia", request)
-    assert answer(service, good.replace(b"Host:", b"X-Amz-Content-SHA256: UNSIGNED-PAYLOAD\r\nHost:"))[0] == 200
+    assert (
+        answer(service, good.replace(b"Host:", b"X-Amz-Content-SHA256: UNSIGNED-PAYLOAD\r\nHost:"))[0] == 200
+    )
     assert answer(service, good.replace(b"NOW", b"WON"))[0] == 403
 
 

@@ -47,7 +47,9 @@ def test_stored_media_ends_when_the_service_starts() -> None:
     fragments = [s.fragment(index) for index in range(4)]
     assert [f.server_ms for f in fragments] == [START - 800, START - 600, START - 400, START - 200]
     assert fragments[-1].closes_ms == START
-    assert [FragmentNumber.parse(f.number)[:2] for f in fragments] == [(n + 1, f.server_ms) for n, f in enumerate(fragments)]
+    assert [FragmentNumber.parse(f.number)[:2] for f in fragments] == [
+        (n + 1, f.server_ms) for n, f in enumerate(fragments)
+    ]
     assert [f.token for f in fragments] == [f.number for f in fragments]
     assert s.count == 4
 
@@ -92,7 +94,7 @@ def test_a_loop_at_full_speed_never_outruns_the_clock() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"live": True}, {"loop": True}, {"live": True, "loop": True}])
-def test_times_select_the_first_fragment_at_or_after(options: dict[str, bool]) -> None:
+def test_times_select_the_first_fragment_at_or_after(options: dict[str, Any]) -> None:
     clock = Clock()
     s = stream(clock, **options)
     clock.ms += 800
@@ -128,7 +130,8 @@ def test_times_to_come_are_settled_when_they_have_come() -> None:
 
 
 def test_after_a_number_or_a_token() -> None:
-    for options in ({}, {"opaque_tokens": True}):
+    every: list[dict[str, Any]] = [{}, {"opaque_tokens": True}]
+    for options in every:
         s = stream(**options)
         for index in range(4):
             fragment = s.fragment(index)
@@ -140,7 +143,11 @@ def test_after_a_number_or_a_token() -> None:
 def test_unknown_numbers_and_tokens() -> None:
     s, opaque = stream(), stream(opaque_tokens=True)
     number = FragmentNumber.parse(s.fragment(2).number)
-    for unknown in (number._replace(noise=number.noise ^ 1), number._replace(sequence=5), number._replace(sequence=0)):
+    for unknown in (
+        number._replace(noise=number.noise ^ 1),
+        number._replace(sequence=5),
+        number._replace(sequence=0),
+    ):
         with pytest.raises(FragmentNotFound):
             s.index_of(StartSelector.after_fragment(str(unknown)))
     with pytest.raises(UsageError, match="no fragment number"):
@@ -180,11 +187,15 @@ def test_retention() -> None:
 def test_producer_times() -> None:
     relative, absolute = stream(), stream(source=mkv.clip(4, start=1_646_229_468_350))
     assert [relative.fragment(n).producer_ms - relative.fragment(n).server_ms for n in range(4)] == [-250] * 4
-    assert [absolute.fragment(n).producer_ms for n in range(4)] == [1_646_229_468_350 + 200 * n for n in range(4)]
+    assert [absolute.fragment(n).producer_ms for n in range(4)] == [
+        1_646_229_468_350 + 200 * n for n in range(4)
+    ]
     # A session in relative mode that told no start.
     assert [stream(producer_start_ms=0).fragment(n).producer_ms for n in range(2)] == [0, 200]
     looping = stream(loop=True)
-    assert [looping.fragment(n).producer_ms - looping.fragment(0).producer_ms for n in range(9)] == list(range(0, 1800, 200))
+    assert [looping.fragment(n).producer_ms - looping.fragment(0).producer_ms for n in range(9)] == list(
+        range(0, 1800, 200)
+    )
 
 
 def test_each_file_is_a_session_with_numbers_of_its_own() -> None:
@@ -196,7 +207,8 @@ def test_each_file_is_a_session_with_numbers_of_its_own() -> None:
 
 
 def test_an_empty_stream() -> None:
-    for options in ({}, {"loop": True}, {"live": True, "loop": True}):
+    every: list[dict[str, Any]] = [{}, {"loop": True}, {"live": True, "loop": True}]
+    for options in every:
         s = stream(source=[], **options)
         assert s.count == 0
         for start in (StartSelector.now(), StartSelector.earliest(), StartSelector.at_server_time(at(START))):

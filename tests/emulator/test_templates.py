@@ -41,7 +41,12 @@ def test_after_the_cluster() -> None:
 
 
 def test_small_timestamps_are_not_padded() -> None:
-    assert [templates.seconds(ms) for ms in (0, 5, 5000, 1511852109126)] == ["0.000", "0.005", "5.000", "1511852109.126"]
+    assert [templates.seconds(ms) for ms in (0, 5, 5000, 1511852109126)] == [
+        "0.000",
+        "0.005",
+        "5.000",
+        "1511852109.126",
+    ]
 
 
 def test_error_document() -> None:

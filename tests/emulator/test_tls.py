@@ -36,7 +36,9 @@ def test_the_connection_ends_as_tls_should() -> None:
         with socket.create_connection((host, int(port)), timeout=30) as plain:
             # Without close_notify this socket would raise SSLEOFError at the end.
             with context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as sock:
-                sock.sendall(raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1))
+                sock.sendall(
+                    raw_get_media(service, "s").replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+                )
                 body = read_all(sock).partition(b"\r\n\r\n")[2]
         assert len(dissect(b"".join(http_chunks(body)))) == 3
 

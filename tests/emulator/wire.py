@@ -24,7 +24,7 @@ _AFTER = re.compile(
 
 @dataclass(frozen=True)
 class Document:
-    """One fragment as it came: the producer's bytes before and from the Cluster on, and the service's values."""
+    """One fragment as it came: the producer's bytes before and after the tags, and the service's values."""
 
     head: bytes
     media: bytes
@@ -75,7 +75,7 @@ def dissect(body: bytes) -> list[Document]:
 
 def http_chunks(raw: bytes) -> list[bytes]:
     """The HTTP chunks of a chunked body, which must end with the terminal one and nothing after it."""
-    chunks = []
+    chunks: list[bytes] = []
     at = 0
     while True:
         data = raw.index(b"\r\n", at) + 2
