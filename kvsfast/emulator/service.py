@@ -113,6 +113,9 @@ class Emulator:
     ) -> None:
         if pace not in ("max", "realtime"):
             raise UsageError(f'pace is {pace!r}, expected "max" or "realtime"')
+        for option, value in {"bandwidth": bandwidth, "fragments_per_second": fragments_per_second}.items():
+            if value is not None and not value > 0:
+                raise UsageError(f"{option} is {value!r}, expected more than 0, or None for no limit")
         live = pace == "realtime"
         self.credentials = Credentials(*credentials)
         self.region = region

@@ -357,6 +357,9 @@ def test_what_the_constructor_refuses(tmp_path: Path) -> None:
         Emulator({}, pace="fast")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="pieces"):
         Emulator({}, pieces="crumbs")  # type: ignore[arg-type]
+    for option in ("bandwidth", "fragments_per_second"):
+        with pytest.raises(UsageError, match=option):
+            Emulator({}, **{option: 0})  # type: ignore[arg-type]
     with pytest.raises(MediaError):
         Emulator({"s": b"no media"})
     with pytest.raises(FileNotFoundError):

@@ -30,7 +30,7 @@ def refusal(client: Sdk) -> dict[str, Any]:
         with pytest.raises(ClientError) as error:
             call()
         responses.append(error.value.response)
-    assert responses[0]["Error"] == responses[1]["Error"]
+    assert responses[0]["Error"]["Code"] == responses[1]["Error"]["Code"]
     return dict(responses[0]["Error"], Status=responses[0]["ResponseMetadata"]["HTTPStatusCode"])
 
 
