@@ -115,7 +115,7 @@ class _Walk:
     def __init__(self, data: bytes, strict: bool, trailer: bool | None, limits: Limits) -> None:
         self.data, self.strict, self.trailer, self.limits = data, strict, trailer, limits
         self.pos = 0
-        self.taken = 0  # where the last header that was accepted, or the last element that was read, ends
+        self.at = 0  # where the element that is being read begins
         self.stack: list[Node] = []
         self.events: list[Event] = []
         self.document: _Document | None = None
@@ -141,7 +141,7 @@ class _Walk:
 
     def step(self) -> None:
         """One header, and its element too unless that is a master to be entered."""
-        offset = self.pos
+        offset = self.at = self.pos
         header = self.read_header()
         if header is None:  # too few bytes for a header at the end of a master: no element
             self.skip_to(int(self.limit))
@@ -211,7 +211,7 @@ class _Walk:
     def skip_to(self, end: int) -> None:
         if end > len(self.data):
             raise _Cut
-        self.pos = self.taken = end
+        self.pos = end
 
     def make_room(self, element: Element | None, offset: int) -> bool:
         """Close what ends before ``element``. False: it has no place here and must be skipped."""
@@ -273,7 +273,6 @@ class _Walk:
             document.track_count += 1
             if document.track_count > limits.max_tracks:
                 self.exceed("max_tracks", document.track_count, limits.max_tracks, node.offset)
-        self.taken = self.pos
         node.is_ignored |= bool(self.stack) and self.stack[-1].is_ignored
         self.stack.append(node)
 
@@ -398,7 +397,7 @@ class _Walk:
     def break_fragment(self) -> None:
         """What follows is broken; the fragment that is open is not complete."""
         if self.document is not None and self.document.fragment is not None:
-            self.end_fragment(self.taken, False)
+            self.end_fragment(self.at, False)
 
     def cluster_has_time(self, timestamp: int, cluster: Node) -> None:
         document = self.document
