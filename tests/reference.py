@@ -15,8 +15,8 @@ Where the rules leave a choice, this is what was chosen:
 - Tags, Info, Tracks and BlockGroup count when they have ended, and that includes being closed early.
 - A block is delivered whole or not at all: one broken frame of a lace takes the others with it.
 - A fragment of a service document reaches from the document's header (or from the end of the fragment
-  before it in the same document) to the end of its trailer, the header that closes it, or the EOF; and where
-  it is broken, as far as it was read.
+  before it in the same document) to the end of its trailer, the header that closes it, the broken element
+  or the EOF.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def parse(
         if eof:
             walk.end_of_media()
     except MediaError as error:
-        walk.break_fragment()
+        walk.break_fragment(error.offset)
         walk.events.append(Raised(type(error).__name__, error.offset, getattr(error, "name", "")))
     return walk.events
 
@@ -115,7 +115,6 @@ class _Walk:
     def __init__(self, data: bytes, strict: bool, trailer: bool | None, limits: Limits) -> None:
         self.data, self.strict, self.trailer, self.limits = data, strict, trailer, limits
         self.pos = 0
-        self.at = 0  # where the element that is being read begins
         self.stack: list[Node] = []
         self.events: list[Event] = []
         self.document: _Document | None = None
@@ -141,7 +140,7 @@ class _Walk:
 
     def step(self) -> None:
         """One header, and its element too unless that is a master to be entered."""
-        offset = self.at = self.pos
+        offset = self.pos
         header = self.read_header()
         if header is None:  # too few bytes for a header at the end of a master: no element
             self.skip_to(int(self.limit))
@@ -394,10 +393,10 @@ class _Walk:
             )
         )
 
-    def break_fragment(self) -> None:
-        """What follows is broken; the fragment that is open is not complete."""
+    def break_fragment(self, offset: int) -> None:
+        """The element at ``offset`` is broken; the fragment before it is not complete."""
         if self.document is not None and self.document.fragment is not None:
-            self.end_fragment(self.at, False)
+            self.end_fragment(offset, False)
 
     def cluster_has_time(self, timestamp: int, cluster: Node) -> None:
         document = self.document
