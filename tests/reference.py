@@ -15,8 +15,8 @@ Where the rules leave a choice, this is what was chosen:
 - Tags, Info, Tracks and BlockGroup count when they have ended, and that includes being closed early.
 - A block is delivered whole or not at all: one broken frame of a lace takes the others with it.
 - A fragment of a service document reaches from the document's header (or from the end of the fragment
-  before it in the same document) to the end of its trailer, the header that closes it, or the EOF; and where
-  it is broken, as far as it was read.
+  before it in the same document) to the end of its trailer, the header that closes it, the broken element
+  or the EOF.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def parse(
         if eof:
             walk.end_of_media()
     except MediaError as error:
-        walk.break_fragment()
+        walk.break_fragment(error.offset)
         walk.events.append(Raised(type(error).__name__, error.offset, getattr(error, "name", "")))
     return walk.events
 
@@ -115,7 +115,6 @@ class _Walk:
     def __init__(self, data: bytes, strict: bool, trailer: bool | None, limits: Limits) -> None:
         self.data, self.strict, self.trailer, self.limits = data, strict, trailer, limits
         self.pos = 0
-        self.taken = 0  # where the last header that was accepted, or the last element that was read, ends
         self.stack: list[Node] = []
         self.events: list[Event] = []
         self.document: _Document | None = None
@@ -211,7 +210,7 @@ class _Walk:
     def skip_to(self, end: int) -> None:
         if end > len(self.data):
             raise _Cut
-        self.pos = self.taken = end
+        self.pos = end
 
     def make_room(self, element: Element | None, offset: int) -> bool:
         """Close what ends before ``element``. False: it has no place here and must be skipped."""
@@ -273,7 +272,6 @@ class _Walk:
             document.track_count += 1
             if document.track_count > limits.max_tracks:
                 self.exceed("max_tracks", document.track_count, limits.max_tracks, node.offset)
-        self.taken = self.pos
         node.is_ignored |= bool(self.stack) and self.stack[-1].is_ignored
         self.stack.append(node)
 
@@ -395,10 +393,10 @@ class _Walk:
             )
         )
 
-    def break_fragment(self) -> None:
-        """What follows is broken; the fragment that is open is not complete."""
+    def break_fragment(self, offset: int) -> None:
+        """The element at ``offset`` is broken; the fragment before it is not complete."""
         if self.document is not None and self.document.fragment is not None:
-            self.end_fragment(self.taken, False)
+            self.end_fragment(offset, False)
 
     def cluster_has_time(self, timestamp: int, cluster: Node) -> None:
         document = self.document

@@ -226,7 +226,7 @@ def _read_encoding(node: Node) -> ContentEncoding:
 def undo_encodings(
     data: bytes, encodings: Sequence[ContentEncoding], scope: int, most: int, offset: int
 ) -> bytes | None:
-    """``data`` with every step of this scope undone, the highest order first; None where one is not supported.
+    """``data`` with every step of this scope undone, the highest order first; None if one is not supported.
 
     Scope 1: frames, 2: CodecPrivate (RFC 9559, section 5.1.4.1.31).
     """
