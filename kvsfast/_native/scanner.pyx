@@ -124,7 +124,7 @@ cdef class Scanner:
             misplaced = False
             if not kvs_is_child(self.element, top.element):
                 if self.ends_top(top):
-                    if self.depth == 0:
+                    if self.depth == 0 or (self.depth == 1 and kvs_elements[self.element].parent != KVS_ROOT):
                         raise self.error(f"expected an EBML header, found {self.name()}", here)
                     if self.strict and not top.unknown:
                         raise self.error(f"{self.name()} inside a master of known size", here)
@@ -148,7 +148,7 @@ cdef class Scanner:
 
             if action == SECTION:
                 action = TAKE if h.size <= self.max_section and self.depth < self.max_depth else DESCEND
-            elif action != DESCEND:
+            elif action != DESCEND and not misplaced:
                 self.check_size()
             if action == DESCEND:
                 if self.depth >= self.max_depth:
