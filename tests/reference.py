@@ -157,7 +157,8 @@ class _Walk:
         if self.barren > self.limits.max_barren_elements:
             self.exceed("max_barren_elements", self.barren, self.limits.max_barren_elements, offset)
         is_master = element is not None and element.type == "m"
-        if size is None and (not is_master or name == "BlockGroup"):
+        in_group = any(node.name == "BlockGroup" for node in self.stack)
+        if size is None and (not is_master or name == "BlockGroup" or in_group):
             raise MediaError(f"{name} of unknown size", offset=offset)
         is_misplaced = not self.make_room(element, offset)
         end = None if size is None else self.pos + size
