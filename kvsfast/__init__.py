@@ -18,7 +18,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kvsfast._native.parser import Fragment, FragmentEnd, FragmentParser, FragmentStart, Frame, LateTags
+from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+from kvsfast._native.parser import FragmentParser
 from kvsfast._version import __version__
 from kvsfast.errors import (
     ClientLimitExceededException,
@@ -52,8 +53,8 @@ from kvsfast.model import (
     StartSelector,
     StartSelectorType,
     Track,
-    TrackType,
     Tracks,
+    TrackType,
     VideoTrack,
 )
 from kvsfast.options import OptionChanges, Options
@@ -74,7 +75,7 @@ from kvsfast.stream import MediaReader, MediaStream
 from kvsfast.tags import IN_STREAM_ERRORS, SERVICE_TAGS, Tag, Tags, in_stream_error
 
 if TYPE_CHECKING:
-    from kvsfast.client import Client, SERVICE_API_VERSION, SERVICE_ID
+    from kvsfast.client import SERVICE_API_VERSION, SERVICE_ID, Client
     from kvsfast.endpoint import endpoint_from_url
     from kvsfast.signer import SigV4
     from kvsfast.transport import HttpTransport

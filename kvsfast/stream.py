@@ -25,7 +25,7 @@ from kvsfast.protocols import Response
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from kvsfast._native.parser import Event, Fragment, Frame
+    from kvsfast._native.frames import Event, Fragment, Frame
 
 __all__ = ["MediaReader", "MediaStream"]
 
@@ -68,6 +68,7 @@ class MediaReader:
         self._parser: FragmentParser | None = None
         self._buffer: ReceiveBuffer | None = None
         self._failure: KvsFastError | None = None
+        self._is_at_end = False
         self._is_closed = False
         self._busy = threading.Lock()
 
@@ -144,6 +145,8 @@ class MediaReader:
                 raise StreamClosed
             if self._failure is not None:
                 raise self._failure
+            if self._is_at_end:
+                return False
             try:
                 more = self._source.fill()
             except TransportTimeout:
@@ -156,6 +159,9 @@ class MediaReader:
                 raise
             if self._is_closed:
                 raise StreamClosed
+            if not more:
+                self._is_at_end = True
+                self._source.close()
             return more
         finally:
             self._busy.release()
@@ -183,6 +189,7 @@ class MediaReader:
             self._parser = FragmentParser(
                 keep_fragments=mode == "fragments", strict=self._strict, trailer=self._trailer, limits=self._limits
             )
+            self._parser.on_broken = self._close_source
             self._source.attach(self._parser.buffer)
         return self._parser
 
@@ -249,6 +256,7 @@ class HttpBody:
         self._idle_timeout = idle_timeout
         self._deadline = deadline
         self._on_close = on_close
+        self._broken: TransportError | None = None
         self._is_closed = False
         response.set_timeout(idle_timeout)
 
@@ -260,18 +268,23 @@ class HttpBody:
 
     def fill(self) -> bool:
         decoder = self._decoder
+        if self._broken is not None:
+            raise self._broken
         if decoder.is_complete:
-            self.close()  # an empty body
             return False
-        if self._early:
-            decoder.feed(self._early)
-            self._early = b""
-        elif received := self._receive():
-            decoder.commit(received)
-        else:
-            decoder.receive_eof()
-        if decoder.is_complete:
-            self.close()
+        early, self._early = self._early, b""
+        received = 0 if early else self._receive()
+        try:
+            if early:
+                decoder.feed(early)
+            elif received:
+                decoder.commit(received)
+            else:
+                decoder.receive_eof()
+        except TransportError as error:
+            self._broken = error  # for the next time: there may be media in front of what is broken
+        if decoder.is_complete or self._broken is not None:
+            self.close()  # at once: the reader may be in no hurry to ask for more
         return True
 
     def _receive(self) -> int:
@@ -280,6 +293,7 @@ class HttpBody:
         try:
             return self._recv_into(self._buffer)
         except TimeoutError as error:
+            self._buffer.release()
             if time.monotonic() >= self._deadline:
                 raise self._deadline_passed() from error
             raise TransportTimeout(f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on") from error
@@ -308,5 +322,7 @@ class HttpBody:
 
     def __del__(self) -> None:
         if not getattr(self, "_is_closed", True):
-            warnings.warn("a media stream was dropped without close(); use it in a with statement", ResourceWarning)
+            warnings.warn(
+                "a media stream was dropped without close(); use it in a with statement", ResourceWarning, stacklevel=2
+            )
             self.close()

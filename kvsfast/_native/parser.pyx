@@ -142,6 +142,7 @@ cdef class FragmentParser:
     cdef list extras
     cdef list queue
     cdef object failure
+    cdef public object on_broken        # called without arguments when the grammar is broken: no more bytes are needed
     cdef bint finished
     # what the stream has shown so far
     cdef bint saw_token, saw_bare
@@ -308,6 +309,8 @@ cdef class FragmentParser:
                 return self.walk()
             except MediaError as error:
                 self.failure = error
+                if self.on_broken is not None:
+                    self.on_broken()
                 if self.open:
                     self.finish_fragment(False, self.buffer.pos)
                 if self.has_rows() or self.queue:
