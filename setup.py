@@ -56,7 +56,7 @@ class BuildOrExplain(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ("chunked", "scanner", "frames", "parser")],
+        [extension(name) for name in ("chunked", "scanner", "sections", "blocks", "frames", "parser")],
         build_dir=None if TRACE else "build/cython",
         compiler_directives={
             "language_level": 3,

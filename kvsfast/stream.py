@@ -25,7 +25,8 @@ from kvsfast.protocols import Response
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from kvsfast._native.frames import Event, Fragment, Frame
+    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast.errors import InStreamError
 
 __all__ = ["MediaReader", "MediaStream"]
 
@@ -74,7 +75,7 @@ class MediaReader:
 
     # -- the four ways of reading
 
-    def events(self) -> Iterator[Event]:
+    def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]:
         """FragmentStart, Frame, FragmentEnd, LateTags and InStreamError (returned, not raised) as they come."""
         return EventIterator(self._parser_for("events"), self._fill)
 

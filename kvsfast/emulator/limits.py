@@ -1,0 +1,50 @@
+"""The service's limits on each stream: 5 calls a second, and 3 open GetMedia connections."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from kvsfast.emulator.refusal import Refusal
+
+__all__ = ["StreamLimits"]
+
+CALLS_PER_SECOND = 5
+CONNECTIONS = 3
+
+
+class StreamLimits:
+    """Counts the calls of one operation on one stream, and the connections that they hold."""
+
+    def __init__(self, operation: str, stream: str, *, enabled: bool) -> None:
+        self._subject = f"{operation} for resource '{stream}'"
+        self._enabled = enabled
+        self._calls: deque[float] = deque()
+        self._open = 0
+        self._lock = threading.Lock()
+
+    def count_call(self) -> None:
+        """Refusal if there were already five calls within the last second."""
+        if not self._enabled:
+            return
+        now = time.monotonic()
+        with self._lock:
+            while self._calls and self._calls[0] <= now - 1.0:
+                self._calls.popleft()
+            if len(self._calls) >= CALLS_PER_SECOND:
+                raise Refusal("ClientLimitExceededException", f"Rate exceeded: {CALLS_PER_SECOND} requests per second on {self._subject}")
+            self._calls.append(now)
+
+    def open_connection(self) -> Callable[[], None]:
+        """Take a slot; Refusal if none is free. The result gives it back."""
+        with self._lock:
+            if self._enabled and self._open >= CONNECTIONS:
+                raise Refusal("ConnectionLimitExceededException", f"Limit exceeded: {CONNECTIONS} concurrent connections on {self._subject}")
+            self._open += 1
+        return self._close_connection
+
+    def _close_connection(self) -> None:
+        with self._lock:
+            self._open -= 1

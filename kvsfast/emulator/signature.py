@@ -1,0 +1,121 @@
+"""Signature Version 4, verified as the service does: by computing it again, with botocore's own signer."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest, HTTPHeaders
+from botocore.credentials import Credentials as BotocoreCredentials
+
+from kvsfast.emulator.refusal import Refusal
+
+__all__ = ["Credentials", "SignatureCheck"]
+
+SERVICE = "kinesisvideo"
+#: The service's window; its documentation says 15 minutes (producer SDK, issues 211 and 1099).
+CLOCK_SKEW = timedelta(minutes=5)
+
+_AUTHORIZATION = re.compile(
+    r"AWS4-HMAC-SHA256\s+Credential=(?P<access_key>[^/,\s]+)/(?P<date>\d{8})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
+    r"/aws4_request\s*,\s*SignedHeaders=(?P<headers>[^,\s]+)\s*,\s*Signature=(?P<signature>[0-9a-f]+)"
+)
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+
+
+class Credentials(NamedTuple):
+    """The one key pair that the local service knows."""
+
+    access_key: str
+    secret_key: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(access_key={self.access_key!r}, secret_key=<hidden>)"
+
+
+class _Recomputed(SigV4Auth):
+    """botocore's signer for headers that the client has already chosen, and for a body that is always signed."""
+
+    def __init__(self, credentials: Credentials, region: str, signed_headers: HTTPHeaders) -> None:
+        super().__init__(BotocoreCredentials(*credentials), SERVICE, region)
+        self._signed = signed_headers
+
+    def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
+        return self._signed
+
+    def canonical_request(self, request: AWSRequest) -> str:
+        # An X-Amz-Content-SHA256 of the client's is signed as a header, but it is not what the body is checked by.
+        without_last_line = super().canonical_request(request).rpartition("\n")[0]
+        return f"{without_last_line}\n{hashlib.sha256(request.data or b'').hexdigest()}"
+
+
+class SignatureCheck:
+    """Lets signed requests pass and refuses others as the service's front door does.
+
+    ``now``: the service's clock, epoch seconds.
+    """
+
+    def __init__(self, credentials: Credentials, region: str, now: Callable[[], float]) -> None:
+        self._credentials = credentials
+        self._region = region
+        self._now = now
+
+    def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Refusal (400 or 403, with a lower-case ``message``) unless the signature is right. ``headers``: lower-case."""
+        given = headers.get("authorization", "").strip()
+        if not given:
+            raise Refusal("MissingAuthenticationTokenException", "Missing Authentication Token")
+        parts = _AUTHORIZATION.fullmatch(given)
+        if parts is None:
+            raise Refusal("IncompleteSignatureException", "Authorization header is not AWS4-HMAC-SHA256 with Credential, SignedHeaders, Signature")
+        signed_at = self._check_date(headers, parts["date"])
+        self._check_scope(parts)
+        if parts["access_key"] != self._credentials.access_key:
+            raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
+        names = parts["headers"].split(";")
+        missing = {"host"} - set(names) or set(names) - set(headers)
+        if missing:
+            raise Refusal("InvalidSignatureException", f"SignedHeaders and headers do not agree on {', '.join(sorted(missing))}")
+        signed = HTTPHeaders()
+        for name in names:
+            signed[name] = headers[name]
+        signer = _Recomputed(self._credentials, self._region, signed)
+        request = AWSRequest(method=method, url=f"http://{headers['host']}{target}", data=body)
+        request.context["timestamp"] = signed_at
+        expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+        if not hmac.compare_digest(expected, parts["signature"]):
+            raise Refusal(
+                "InvalidSignatureException",
+                "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
+                " Access Key and signing method. Consult the service documentation for details.",
+            )
+
+    def _check_date(self, headers: Mapping[str, str], scope_date: str) -> str:
+        given = headers.get("x-amz-date", "")
+        try:
+            signed_at = datetime.strptime(given, _TIMESTAMP).replace(tzinfo=UTC)
+        except ValueError:
+            raise Refusal("IncompleteSignatureException", f"Date must be in ISO-8601 'basic format'. Got {given!r}") from None
+        if not given.startswith(scope_date):
+            raise Refusal("InvalidSignatureException", f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: {given}")
+        now = datetime.fromtimestamp(int(self._now()), UTC)
+        if signed_at < now - CLOCK_SKEW:
+            edge = now - CLOCK_SKEW
+            text = f"Signature expired: {given} is now earlier than {edge:{_TIMESTAMP}} ({now:{_TIMESTAMP}} - 5 min.)"
+            raise Refusal("InvalidSignatureException", text)
+        if signed_at > now + CLOCK_SKEW:
+            edge = now + CLOCK_SKEW
+            text = f"Signature not yet current: {given} is still later than {edge:{_TIMESTAMP}} ({now:{_TIMESTAMP}} + 5 min.)"
+            raise Refusal("InvalidSignatureException", text)
+        return given
+
+    def _check_scope(self, parts: re.Match[str]) -> None:
+        if parts["region"] != self._region:
+            raise Refusal("InvalidSignatureException", f"Credential should be scoped to a valid region, not '{parts['region']}'.")
+        if parts["service"] != SERVICE:
+            raise Refusal("InvalidSignatureException", f"Credential should be scoped to correct service: '{SERVICE}'.")
