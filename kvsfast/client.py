@@ -74,16 +74,17 @@ class Client:
             config=config,
             session=session,
         )
-        self.options = Options().replace(**{**self._environment.option_defaults(), **options})
+        self.options = Options().replace(**self._environment.option_defaults()).replace(**options)
         self._endpoints = DataEndpoints(self._environment.control_client)
         self._opener = Opener(
-            self._environment, self._endpoints, HttpTransport(**self._environment.transport_settings())
+            self._environment,
+            self._endpoints,
+            HttpTransport(**self._environment.transport_settings()),
+            self._environment.user_agent(),
         )
 
     @classmethod
-    def from_session(
-        cls, session: boto3.session.Session | botocore.session.Session, **keywords: Any
-    ) -> Self:
+    def from_session(cls, session: boto3.session.Session | botocore.session.Session, **keywords: Any) -> Self:
         """A client with the region, profile and credentials of a boto3 or botocore session."""
         return cls(session=session, **keywords)
 

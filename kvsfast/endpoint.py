@@ -42,7 +42,9 @@ def stream_member(stream: object) -> dict[str, str]:
             )
         return {"StreamARN": stream}
     if not _NAME.fullmatch(stream):
-        raise UsageError(f"stream is {stream!r}, expected 1 to 256 of the characters a-z A-Z 0-9 _ . - or an ARN")
+        raise UsageError(
+            f"stream is {stream!r}, expected 1 to 256 of the characters a-z A-Z 0-9 _ . - or an ARN"
+        )
     return {"StreamName": stream}
 
 
@@ -55,7 +57,9 @@ def stream_name(stream: str) -> str:
 class DataEndpoints:
     """Answers of GetDataEndpoint by stream. One question at a time per stream, whatever the number of threads."""
 
-    def __init__(self, control_client: Callable[[], KinesisVideoClient], *, lifetime: float = 40 * 60) -> None:
+    def __init__(
+        self, control_client: Callable[[], KinesisVideoClient], *, lifetime: float = 40 * 60
+    ) -> None:
         self._control_client = control_client
         self._lifetime = lifetime
         self._known: dict[str, tuple[str, float]] = {}

@@ -39,7 +39,7 @@ class Environment:
     media_endpoint_url: str | None
     #: Path of the CA bundle, or False: certificates are not checked.
     verify: str | bool
-    config: Config
+    config: Any  # botocore's Config, whose attributes its stubs do not know
 
     def __init__(
         self,
@@ -102,11 +102,15 @@ class Environment:
                         config=self.config.merge(
                             Config(
                                 retries={"total_max_attempts": 1, "mode": "standard"},
-                                user_agent_extra=" ".join(filter(None, (_PRODUCT, self.config.user_agent_extra))),
+                                user_agent_extra=" ".join(
+                                    filter(None, (_PRODUCT, self.config.user_agent_extra))
+                                ),
                             )
                         ),
                     )
-                _refuse_data_endpoint("the configured endpoint of kinesisvideo", self._client.meta.endpoint_url)
+                _refuse_data_endpoint(
+                    "the configured endpoint of kinesisvideo", self._client.meta.endpoint_url
+                )
             return self._client
 
     def user_agent(self) -> str:
@@ -159,15 +163,18 @@ class Environment:
     ) -> None:
         if session is not None:
             if profile_name is not None or keys[0] is not None:
-                raise UsageError("session brings its own profile and keys; leave out profile_name and aws_...")
+                raise UsageError(
+                    "session brings its own profile and keys; leave out profile_name and aws_..."
+                )
             if not callable(getattr(session, "get_credentials", None)):
                 raise UsageError(f"session is {session!r}, expected a botocore or boto3 session")
             self._session = session
             self._settings = session if hasattr(session, "get_config_variable") else _same_profile(session)
             return
         own = botocore.session.Session(profile=profile_name)
-        if keys[0] is not None:
-            own.set_credentials(*keys)
+        access_key, secret_key, token = keys
+        if access_key is not None and secret_key is not None:
+            own.set_credentials(access_key, secret_key, token)
         if credentials is not None:
             own.register_component("credential_provider", CredentialResolver([_Given(credentials)]))
         self._session = self._settings = own
@@ -177,7 +184,9 @@ class Environment:
         if not region:
             region = getattr(self._session, "region_name", None)  # a boto3 session has one of its own
         if not region:
-            raise UsageError("region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one")
+            raise UsageError(
+                "region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one"
+            )
         validate_region_name(region)
         self.region = region
 
@@ -185,10 +194,10 @@ class Environment:
         if verify is None:
             verify = self._settings.get_config_variable("ca_bundle")
         if verify is None:
-            verify = os.environ.get("REQUESTS_CA_BUNDLE", True)
+            verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         if not isinstance(verify, bool | str):
             raise UsageError(f"verify is {verify!r}, expected True, False or the path of a CA bundle")
-        self.verify = get_cert_path(verify)
+        self.verify = (get_cert_path(True) or True) if verify is True else verify
 
     def _configured_media_endpoint(self) -> str | None:
         """Only the service's own variable and profile entry: AWS_ENDPOINT_URL says where to ask, as for boto3,
@@ -230,7 +239,9 @@ def _same_profile(session: Any) -> botocore.session.Session:
     return botocore.session.Session(profile=profile if profile in session.available_profiles else None)
 
 
-def _check_keys(keys: tuple[str | None, str | None, str | None], credentials: CredentialsProvider | None) -> None:
+def _check_keys(
+    keys: tuple[str | None, str | None, str | None], credentials: CredentialsProvider | None
+) -> None:
     access_key, secret_key, token = keys
     if (access_key is None) != (secret_key is None):
         raise UsageError("aws_access_key_id and aws_secret_access_key come together; one of them is missing")

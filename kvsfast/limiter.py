@@ -31,7 +31,9 @@ class Limiter:
         self._open: dict[Hashable, set[object]] = {}
         self._calls: dict[Hashable, deque[float]] = {}
 
-    def acquire_connection(self, key: Hashable, *, wait: bool, deadline: float = math.inf) -> Callable[[], None]:
+    def acquire_connection(
+        self, key: Hashable, *, wait: bool, deadline: float = math.inf
+    ) -> Callable[[], None]:
         """Take one of the connections; what is returned gives it back, however often it is called.
 
         ConnectionLimitExceededException: all are taken and ``wait`` is False. TransportTimeout: none became
@@ -47,7 +49,9 @@ class Limiter:
                     )
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise TransportTimeout("no connection to the stream became free before the deadline", retryable=False)
+                    raise TransportTimeout(
+                        "no connection to the stream became free before the deadline", retryable=False
+                    )
                 self._changed.wait(None if math.isinf(left) else left)
             slot = object()
             self._open.setdefault(key, set()).add(slot)
@@ -65,7 +69,9 @@ class Limiter:
         """Wait until another call may be made. TransportTimeout: it could not be before ``deadline``."""
         while (delay := self._try_call(key)) > 0:
             if time.monotonic() + delay >= deadline:
-                raise TransportTimeout("the stream's calls per second leave no room before the deadline", retryable=False)
+                raise TransportTimeout(
+                    "the stream's calls per second leave no room before the deadline", retryable=False
+                )
             time.sleep(delay)
 
     def _try_call(self, key: Hashable) -> float:

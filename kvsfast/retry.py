@@ -36,7 +36,11 @@ class StandardRetry:
     uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool) or self.max_attempts < 1:
+        if (
+            not isinstance(self.max_attempts, int)
+            or isinstance(self.max_attempts, bool)
+            or self.max_attempts < 1
+        ):
             raise UsageError(f"max_attempts is {self.max_attempts!r}, expected a whole number of at least 1")
         for name in ("base", "longest"):
             if not getattr(self, name) >= 0:

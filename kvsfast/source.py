@@ -100,7 +100,9 @@ class FileSource:
         self._readinto: Callable[[Any], int | None] | None = getattr(file, "readinto1", None) or getattr(
             file, "readinto", None
         )
-        self._read: Callable[[int], bytes] | None = getattr(file, "read1", None) or getattr(file, "read", None)
+        self._read: Callable[[int], bytes] | None = getattr(file, "read1", None) or getattr(
+            file, "read", None
+        )
 
     def attach(self, buffer: ReceiveBuffer) -> None:
         self._buffer = buffer
@@ -116,7 +118,9 @@ class FileSource:
         with memoryview(self._buffer) as window:
             data = self._read(len(window))
             if not isinstance(data, bytes | bytearray):
-                raise UsageError(f"the file gives {type(data).__name__}, expected bytes: open it in binary mode")
+                raise UsageError(
+                    f"the file gives {type(data).__name__}, expected bytes: open it in binary mode"
+                )
             window[: len(data)] = data
         self._buffer.commit(len(data))
         return len(data) > 0

@@ -59,7 +59,12 @@ class MediaReader:
     """
 
     def __init__(
-        self, source: Source, *, strict: bool = False, limits: Limits | None = None, trailer: bool | None = None
+        self,
+        source: Source,
+        *,
+        strict: bool = False,
+        limits: Limits | None = None,
+        trailer: bool | None = None,
     ) -> None:
         self._source = source
         self._strict = strict
@@ -140,7 +145,9 @@ class MediaReader:
 
     def _fill(self) -> bool:
         if not self._busy.acquire(blocking=False):
-            raise UsageError("the stream is being read by another thread; a reader serves one thread at a time")
+            raise UsageError(
+                "the stream is being read by another thread; a reader serves one thread at a time"
+            )
         try:
             if self._is_closed:
                 raise StreamClosed
@@ -179,7 +186,9 @@ class MediaReader:
 
     def _enter(self, mode: str) -> None:
         if self._mode and self._mode != mode:
-            raise UsageError(f"the stream is being read by {self._mode}(); it cannot be read by {mode}() as well")
+            raise UsageError(
+                f"the stream is being read by {self._mode}(); it cannot be read by {mode}() as well"
+            )
         self._mode = mode
 
     def _parser_for(self, mode: str) -> FragmentParser:
@@ -188,7 +197,10 @@ class MediaReader:
         self._enter(mode)
         if self._parser is None:
             self._parser = FragmentParser(
-                keep_fragments=mode == "fragments", strict=self._strict, trailer=self._trailer, limits=self._limits
+                keep_fragments=mode == "fragments",
+                strict=self._strict,
+                trailer=self._trailer,
+                limits=self._limits,
             )
             self._parser.on_broken = self._close_source
             self._source.attach(self._parser.buffer)
@@ -297,10 +309,14 @@ class HttpBody:
             self._buffer.release()
             if time.monotonic() >= self._deadline:
                 raise self._deadline_passed() from error
-            raise TransportTimeout(f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on") from error
+            raise TransportTimeout(
+                f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on"
+            ) from error
         except OSError as error:
             received = self._decoder.wire_bytes
-            raise TransportError(f"the connection broke after {received} bytes of the body: {error}") from error
+            raise TransportError(
+                f"the connection broke after {received} bytes of the body: {error}"
+            ) from error
 
     def _limit_wait(self) -> None:
         left = self._deadline - time.monotonic()
@@ -309,7 +325,9 @@ class HttpBody:
         self._response.set_timeout(min(left, self._idle_timeout))
 
     def _deadline_passed(self) -> TransportTimeout:
-        return TransportTimeout("the deadline of the call has passed while its body was read", retryable=False)
+        return TransportTimeout(
+            "the deadline of the call has passed while its body was read", retryable=False
+        )
 
     def shutdown(self) -> None:
         if not self._is_closed:
@@ -324,6 +342,8 @@ class HttpBody:
     def __del__(self) -> None:
         if not getattr(self, "_is_closed", True):
             warnings.warn(
-                "a media stream was dropped without close(); use it in a with statement", ResourceWarning, stacklevel=2
+                "a media stream was dropped without close(); use it in a with statement",
+                ResourceWarning,
+                stacklevel=2,
             )
             self.close()

@@ -37,7 +37,6 @@ __all__ = ["HttpTransport"]
 log = logging.getLogger(__name__)
 
 
-
 class HttpTransport:
     """Connections by urllib3, directly or through a proxy, with one TLS context for all of them.
 
@@ -60,7 +59,9 @@ class HttpTransport:
         self._client_cert = client_cert
         self._proxies = proxies
         self._proxies_config = dict(proxies_config or {})
-        self._socket_options: list[tuple[int, int, int | bytes]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        self._socket_options: list[tuple[int, int, int | bytes]] = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ]
         if tcp_keepalive:
             self._socket_options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
         self._context: ssl.SSLContext | None = None
@@ -85,7 +86,19 @@ class HttpTransport:
             sock = conn.sock
             sock.settimeout(_seconds(response_timeout))
             target = request.url if proxy is not None and conn.proxy_is_forwarding else url.path or "/"
-            head = _exchange(conn, request, target, _proxy_headers(proxy, conn), where, response_timeout)
+            headers = {**_proxy_headers(proxy, conn), **request.headers}
+            try:
+                head = _exchange(conn, request, target, headers)
+            except TimeoutError as error:
+                raise TransportTimeout(f"no answer from {where} within {response_timeout:g} s") from error
+            except http.client.RemoteDisconnected as error:
+                raise TransportError(f"{where} closed the connection without an answer") from error
+            except http.client.HTTPException as error:
+                raise TransportError(f"{where} did not answer in HTTP/1.1: {error!r}") from error
+            except OSError as error:
+                raise TransportError(f"the connection to {where} broke before the answer: {error}") from error
+            except ValueError as error:
+                raise UsageError(f"the request cannot be sent: {error}") from error
             timings = {
                 "connect": conn.tcp_connected - started,
                 "tls": connected - conn.tcp_connected if url.scheme == "https" else 0.0,
@@ -113,7 +126,9 @@ class HttpTransport:
         conn: _Connection
         if secure or proxy_is_secure:
             common["proxy_config"] = ProxyConfig(self._proxy_tls_context(), forwarding, None, None)
-            conn = _SecureConnection(proxy.hostname or "", proxy.port, ssl_context=self._tls_context(), **common)
+            conn = _SecureConnection(
+                proxy.hostname or "", proxy.port, ssl_context=self._tls_context(), **common
+            )
         else:
             conn = _PlainConnection(proxy.hostname or "", proxy.port, **common)
         if not forwarding:
@@ -296,7 +311,9 @@ def _tls_context(
         try:
             context.load_cert_chain(cert, key)
         except OSError as error:
-            raise UsageError(f"{cert_name}: {cert!r} cannot be read as a certificate with key: {error}") from error
+            raise UsageError(
+                f"{cert_name}: {cert!r} cannot be read as a certificate with key: {error}"
+            ) from error
     return context
 
 
@@ -337,32 +354,18 @@ def _connect(conn: _Connection, where: str, timeout: float) -> None:
     except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
         proxy_refused = "Tunnel connection failed: 4" in str(error)
         raise ConnectFailed(
-            f"cannot connect to {where}: {error}; check the proxy and the network", retryable=not proxy_refused
+            f"cannot connect to {where}: {error}; check the proxy and the network",
+            retryable=not proxy_refused,
         ) from error
 
 
 def _exchange(
-    conn: _Connection,
-    request: Request,
-    target: str,
-    proxy_headers: Mapping[str, str],
-    where: str,
-    timeout: float,
+    conn: _Connection, request: Request, target: str, headers: Mapping[str, str]
 ) -> http.client.HTTPResponse:
-    try:
-        conn.putrequest(request.method, target)
-        for name, value in {**proxy_headers, **request.headers}.items():
-            conn.putheader(name, value)
-        conn.endheaders(request.body)
-        # Not urllib3's own getresponse: its response hides the socket.
-        return http.client.HTTPConnection.getresponse(conn)
-    except TimeoutError as error:
-        raise TransportTimeout(f"no answer from {where} within {timeout:g} s") from error
-    except http.client.RemoteDisconnected as error:
-        raise TransportError(f"{where} closed the connection without an answer") from error
-    except http.client.HTTPException as error:
-        raise TransportError(f"{where} did not answer in HTTP/1.1: {error!r}") from error
-    except OSError as error:
-        raise TransportError(f"the connection to {where} broke before the answer: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"the request cannot be sent: {error}") from error
+    conn.putrequest(request.method, target)
+    for name, value in headers.items():
+        conn.putheader(name, value)
+    conn.putheader("Content-Length", str(len(request.body)))
+    conn.endheaders(request.body)
+    # Not urllib3's own getresponse: its response hides the socket.
+    return http.client.HTTPConnection.getresponse(conn)

@@ -56,7 +56,7 @@ SOURCES: dict[str, Callable[[], Any]] = {
     "strided memoryview": lambda: memoryview(bytes(b for byte in MEDIA for b in (byte, 0)))[::2],
     "array": lambda: array.array("B", MEDIA),
     "BytesIO": lambda: io.BytesIO(MEDIA),
-    "buffered file": lambda: io.BufferedReader(io.BytesIO(MEDIA)),  # type: ignore[arg-type]
+    "buffered file": lambda: io.BufferedReader(io.BytesIO(MEDIA)),
     "only read": lambda: OnlyRead(MEDIA),
     "generator": lambda: pieces(777),
     "generator of single bytes": lambda: pieces(1),
@@ -111,7 +111,12 @@ def test_a_broken_source_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("source", "text"),
-    [(42, "source is a int"), (None, "source is a NoneType"), (io.StringIO("x"), "binary mode"), ([1], "iterable gives int")],
+    [
+        (42, "source is a int"),
+        (None, "source is a NoneType"),
+        (io.StringIO("x"), "binary mode"),
+        ([1], "iterable gives int"),
+    ],
 )
 def test_what_is_no_source(source: Any, text: str) -> None:
     with pytest.raises(UsageError, match=text):
@@ -130,18 +135,27 @@ def test_limits_and_trailer() -> None:
     without = service_fragment(token=None)
     for trailer, expected in ((True, False), (False, True)):
         with kvsfast.parse(without + without, trailer=trailer) as media:
-            assert [fragment.is_complete for fragment in media.fragments()][0] is expected
+            assert next(media.fragments()).is_complete is expected
 
 
 def test_a_pipe_is_read_as_it_comes() -> None:
     """A buffered file over a pipe: what was written is seen before more is written."""
     reading, writing = os.pipe()
     end = MEDIA.index(FRAMES[1]) + len(FRAMES[1])
-    with open(reading, "rb") as reader, open(writing, "wb", buffering=0) as writer, kvsfast.parse(reader) as media:
+    with (
+        open(reading, "rb") as reader,
+        open(writing, "wb", buffering=0) as writer,
+        kvsfast.parse(reader) as media,
+    ):
         writer.write(MEDIA[:end])
         frames = media.frames()
         assert [bytes(next(frames)), bytes(next(frames))] == FRAMES[:2]
-        thread = threading.Thread(target=lambda: (writer.write(MEDIA[end:]), writer.close()))
+
+        def write_the_rest() -> None:
+            writer.write(MEDIA[end:])
+            writer.close()
+
+        thread = threading.Thread(target=write_the_rest)
         thread.start()
         assert [bytes(frame) for frame in frames] == FRAMES[2:]
         thread.join(HANG)
@@ -240,5 +254,7 @@ def test_parse_loads_no_network_module(tmp_path: Path) -> None:
         "kvsfast.Options(), kvsfast.StartSelector.now()\n"
         "print([m for m in ('urllib3', 'ssl', 'http.client', 'botocore.session') if m in sys.modules])\n"
     )
-    run = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
+    )
     assert run.stdout.strip() == "[]"
