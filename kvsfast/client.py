@@ -75,10 +75,9 @@ class Client:
             session=session,
         )
         self.options = Options().replace(**self._environment.option_defaults()).replace(**options)
-        self._endpoints = DataEndpoints(self._environment.control_client)
         self._opener = Opener(
             self._environment,
-            self._endpoints,
+            DataEndpoints(self._environment.control_client),
             HttpTransport(**self._environment.transport_settings()),
             self._environment.user_agent(),
         )
@@ -132,8 +131,7 @@ class Client:
         A media_endpoint_url or endpoint_resolver of the options is not looked at.
         """
         stream_member(stream)
-        self._environment.credentials()
-        return self._endpoints.url_for(stream)
+        return self._opener.data_endpoint(stream, self.options)
 
     def __repr__(self) -> str:
         return f"<kvsfast.Client region_name={self.region_name!r}>"

@@ -180,9 +180,9 @@ class Environment:
         self._session = self._settings = own
 
     def _settle_region(self, region_name: str | None) -> None:
-        region = region_name or self.config.region_name or self._settings.get_config_variable("region")
-        if not region:
-            region = getattr(self._session, "region_name", None)  # a boto3 session has one of its own
+        of_session = getattr(self._session, "region_name", None)  # boto3's have one of their own
+        of_profile = self._settings.get_config_variable("region")
+        region = region_name or self.config.region_name or of_session or of_profile
         if not region:
             raise UsageError(
                 "region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one"

@@ -122,7 +122,7 @@ def _from_body(body: bytes) -> tuple[str, str]:
         return _from_xml(text)
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         return "", text[:_MAX_MESSAGE]

@@ -16,6 +16,9 @@ from collections.abc import Callable, Hashable
 
 from kvsfast.errors import ConnectionLimitExceededException, TransportTimeout
 
+#: The service's second, and what calls that leave in order may be late against each other.
+WINDOW = 1.1
+
 
 class Limiter:
     """Counts calls and connections by key. Waiting is done here; times are of ``time.monotonic``."""
@@ -81,13 +84,13 @@ class Limiter:
             self._forget(now)
             recent = self._calls.setdefault(key, deque(maxlen=self._calls_per_second))
             if len(recent) == self._calls_per_second:
-                return recent[0] + 1.0 - now
+                return recent[0] + WINDOW - now
             recent.append(now)
             return 0.0
 
     def _forget(self, now: float) -> None:
         for key, recent in list(self._calls.items()):
-            while recent and recent[0] + 1.0 <= now:
+            while recent and recent[0] + WINDOW <= now:
                 recent.popleft()
             if not recent:
                 del self._calls[key]

@@ -6,9 +6,10 @@ import json
 import logging
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from kvsfast.endpoint import DataEndpoints, stream_member, stream_name
 from kvsfast.environment import Environment
@@ -22,6 +23,7 @@ from kvsfast.signer import SigV4
 from kvsfast.stream import HttpBody
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 PATH = "/getMedia"
 #: What is read of an error's body, and for how long.
@@ -52,6 +54,17 @@ class Opener:
     transport: Transport
     user_agent: str
     signer: Signer = field(default_factory=SigV4)
+
+    def data_endpoint(self, stream: str, options: Options) -> str:
+        """The URL that GetDataEndpoint tells, or told."""
+        self.environment.credentials()
+        deadline = time.monotonic() + options.deadline
+        return _retry(
+            lambda _: self.endpoints.url_for(stream),
+            options.retry.delay,
+            deadline,
+            f"GetDataEndpoint {stream}",
+        )
 
     def open(self, stream: str, start: StartSelector, options: Options) -> tuple[HttpBody, dict[str, Any]]:
         """The body of a response with status 200, and the metadata of the call in botocore's shape.
@@ -90,7 +103,9 @@ class _Call:
             self.limit_key, wait=self.options.wait, deadline=self.deadline
         )
         try:
-            response = self.send_until_it_works()
+            response = _retry(
+                self.send, self.delay_after, self.deadline, f"GetMedia {self.stream}", self.failures
+            )
             metadata = self.metadata(response)
             log.info("GetMedia %s: request id %s from %s", self.stream, metadata["RequestId"], response.url)
             body = HttpBody(
@@ -100,24 +115,6 @@ class _Call:
             release()
             raise
         return body, metadata
-
-    def send_until_it_works(self) -> Response:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return self.send(attempt)
-            except (ServiceError, TransportError) as error:
-                delay = self.delay_after(attempt, error)
-                log.info(
-                    "GetMedia %s: attempt %d failed: %s; %s", self.stream, attempt, error, _what_next(delay)
-                )
-                if isinstance(error, ServiceError):
-                    error.response["ResponseMetadata"]["RetryAttempts"] = attempt - 1
-                if delay is None or time.monotonic() + delay >= self.deadline:
-                    raise
-                self.failures.append(_record(error, delay))
-                time.sleep(delay)
 
     def send(self, attempt: int) -> Response:
         """One attempt: a response with status 200, or an error."""
@@ -201,12 +198,34 @@ class _Call:
         }
 
 
+def _retry(
+    action: Callable[[int], Result],
+    delay_after: Callable[[int, KvsFastError], float | None],
+    deadline: float,
+    what: str,
+    failures: list[dict[str, Any]] | None = None,
+) -> Result:
+    """``action(attempt)`` until it works, or until ``delay_after`` or the deadline says that it will not."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return action(attempt)
+        except (ServiceError, TransportError) as error:
+            delay = delay_after(attempt, error)
+            if isinstance(error, ServiceError):
+                error.response["ResponseMetadata"]["RetryAttempts"] = attempt - 1
+            if delay is None or time.monotonic() + delay >= deadline:
+                log.info("%s: attempt %d failed: %s; giving up", what, attempt, error)
+                raise
+            log.info("%s: attempt %d failed: %s; next in %.2f s", what, attempt, error, delay)
+            if failures is not None:
+                failures.append(_record(error, delay))
+            time.sleep(delay)
+
+
 def _record(error: ServiceError | TransportError, delay: float) -> dict[str, Any]:
     record: dict[str, Any] = {"Error": type(error).__name__, "Message": str(error), "Delay": delay}
     if isinstance(error, ServiceError):
         record |= {"Error": error.code, "HTTPStatusCode": error.status, "RequestId": error.request_id}
     return record
-
-
-def _what_next(delay: float | None) -> str:
-    return "giving up" if delay is None else f"next in {delay:.2f} s"

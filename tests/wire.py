@@ -201,7 +201,7 @@ def respond(body: bytes = b"", status: str = "200 OK", **headers: str) -> Script
     """A whole response with a length, then the end of the connection."""
 
     def script(peer: Peer) -> None:
-        peer.send(head(status, Content_Length=str(len(body)), **headers) + body)
+        peer.send(head(status, Content_Length=str(len(body)), Connection="close", **headers) + body)
         peer.close()
 
     return script
