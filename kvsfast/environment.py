@@ -1,4 +1,4 @@
-"""What botocore finds in keywords, environment and profile: region, credentials, CA bundle, endpoints, timeouts.
+"""What botocore finds in keywords, environment and profile: region, keys, CA bundle, endpoints, timeouts.
 
 Nothing is parsed here that botocore can parse. A boto3 session is used through its public methods only.
 """
@@ -76,7 +76,7 @@ class Environment:
     # -- what was found
 
     def credentials(self) -> Credentials:
-        """The credentials that are valid now, refreshed if need be. CredentialsError says why there are none."""
+        """The credentials that are valid now, refreshed if need be. CredentialsError if there are none."""
         with credentials_errors():
             if self._credentials is None:
                 with self._lock:
@@ -89,7 +89,7 @@ class Environment:
             return self._credentials.get_frozen_credentials()
 
     def control_client(self) -> KinesisVideoClient:
-        """Botocore's client of the control plane. It does not retry: that is ours, so that attempts do not multiply."""
+        """Botocore's client of the control plane. It does not retry: we do, and attempts would multiply."""
         with self._lock:
             if self._client is None:
                 create = getattr(self._session, "create_client", None) or self._session.client
@@ -200,8 +200,8 @@ class Environment:
         self.verify = (get_cert_path(True) or True) if verify is True else verify
 
     def _configured_media_endpoint(self) -> str | None:
-        """Only the service's own variable and profile entry: AWS_ENDPOINT_URL says where to ask, as for boto3,
-        whose users pass the answer of GetDataEndpoint on."""
+        """Only the service's own variable and profile entry: AWS_ENDPOINT_URL says where to ask, as for
+        boto3, whose users pass the answer of GetDataEndpoint on."""
         ignore = self.config.ignore_configured_endpoint_urls
         if ignore is None:
             ignore = self._settings.get_config_variable("ignore_configured_endpoint_urls")
@@ -257,8 +257,8 @@ def _check_keys(
 def _refuse_data_endpoint(argument: str, url: str) -> None:
     if _DATA_ENDPOINT.search(url):
         raise UsageError(
-            f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint is "
-            "asked, and a data endpoint goes into media_endpoint_url"
+            f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint "
+            "is asked, and a data endpoint goes into media_endpoint_url"
         )
 
 

@@ -1,4 +1,4 @@
-"""Refusals, translated: HTTP error responses and botocore's exceptions into the tree of ``kvsfast.errors``."""
+"""Refusals, translated: HTTP error responses and botocore's exceptions become errors of kvsfast."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def service_error(
 ) -> ServiceError:
     """The error that an HTTP response tells, whatever form it has.
 
-    The code is looked for in the headers (``x-amzn-ErrorType``, or ``x-amz-ErrorType`` as the API reference writes it),
-    in JSON (``__type``, ``code``) and in XML (the root element, or ``Code``); without any it is the status.
+    The code is looked for in the headers (``x-amzn-ErrorType``, or ``x-amz-ErrorType`` as the API reference
+    writes it), in JSON (``__type``, ``code``) and in XML (the root element, or ``Code``); without any it is
+    the status.
     """
     code, message = _from_body(body)
     code = _header(headers, "ErrorType") or code or str(status)
@@ -93,8 +94,9 @@ def _make(
 
 
 def endpoint_is_suspect(error: KvsFastError) -> bool:
-    """Whether a new answer of GetDataEndpoint may help: the service says so, nobody is there, or the host does not know
-    GetMedia, which it tells by a 403 with an XML body and without an error type in the headers."""
+    """Whether a new answer of GetDataEndpoint may help: the service says so, nobody is there, or the host
+    does not know GetMedia, which it tells by a 403 with an XML body and without an error type in the
+    headers."""
     if isinstance(error, ServiceError):
         headers = error.response["ResponseMetadata"]["HTTPHeaders"]
         is_front_door = (

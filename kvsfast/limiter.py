@@ -1,7 +1,8 @@
 """The service's limits on one stream, kept on our side: five GetMedia calls a second, three open connections.
 
-The service counts per stream, whoever asks. So the counts are kept per process, shared by all clients and threads;
-other processes are not seen, and what they use up comes back as the service's own error, which is retried.
+The service counts per stream, whoever asks. So the counts are kept per process, shared by all clients and
+threads; other processes are not seen, and what they use up comes back as the service's own error, which is
+retried.
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Limiter:
             while len(self._open.get(key, ())) >= self._connections:
                 if not wait:
                     raise ConnectionLimitExceededException(
-                        f"{self._connections} connections to this stream are open in this process, and the service "
-                        "allows no more; close one, or say wait=True",
+                        f"{self._connections} connections to this stream are open in this process, and the "
+                        "service allows no more; close one, or say wait=True",
                         code="ConnectionLimitExceededException",
                     )
                 left = deadline - time.monotonic()

@@ -32,7 +32,7 @@ ERROR_BODY_TIMEOUT = 10.0
 
 
 def request_body(stream: str, start: StartSelector) -> bytes:
-    """The JSON of GetMedia, byte for byte as botocore writes it. StartTimestamp is a number of epoch seconds."""
+    """The JSON of GetMedia, byte for byte as botocore writes it: StartTimestamp in epoch seconds."""
     selector = start.to_dict()
     if start.timestamp is not None:
         selector["StartTimestamp"] = _epoch_seconds(start.timestamp)
@@ -172,7 +172,7 @@ class _Call:
         return Endpoint(self.opener.endpoints.url_for(self.stream))
 
     def delay_after(self, attempt: int, error: KvsFastError) -> float | None:
-        """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, and tried at once."""
+        """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, at once."""
         delay = self.options.retry.delay(attempt, error)
         was_asked = self.options.media_endpoint_url is None and self.options.endpoint_resolver is None
         may_have_moved = was_asked and self.endpoint_is_known and endpoint_is_suspect(error)

@@ -1,4 +1,4 @@
-"""Everything about a call that has a default: one frozen :class:`Options`, and the same names as keywords per call."""
+"""Everything about a call that has a default: one frozen :class:`Options`, or keywords per call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["OptionChanges", "Options"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How calls are made. Immutable; ``client.with_options(...)`` and the keywords of a call give changed copies.
+    """How calls are made. Frozen: ``client.with_options(...)`` and the keywords of a call make copies.
 
     Times are seconds; ``math.inf`` waits for ever. A value that cannot be is a UsageError that names it.
     """
@@ -34,7 +34,7 @@ class Options:
     deadline: float = math.inf
     #: Which failures before the body are tried again, and when.
     retry: RetryPolicy = field(default_factory=StandardRetry)
-    #: Whether to wait for a free connection (three per stream and process); else the fourth is an error at once.
+    #: Whether to wait for one of the stream's three connections; else the fourth is an error at once.
     wait: bool = False
     #: Whether a body that ends inside an element raises TruncatedMedia.
     strict: bool = False

@@ -15,7 +15,7 @@ __all__ = ["SigV4"]
 
 
 class SigV4:
-    """Adds X-Amz-Date, X-Amz-Security-Token if there is one, and Authorization. The body is part of what is signed."""
+    """Adds X-Amz-Date, X-Amz-Security-Token for a token, and Authorization. The body is signed, too."""
 
     def sign(self, request: Request, credentials: Credentials, *, region: str, service: str) -> None:
         keys = ReadOnlyCredentials(credentials.access_key, credentials.secret_key, credentials.token)

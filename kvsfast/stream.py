@@ -1,8 +1,8 @@
 """Reading: one body, read in one of four ways, by one thread at a time.
 
-A :class:`MediaReader` lies between a source of bytes and the compiled parser. The source fills the parser's own
-receive buffer; the compiled iterators call ``fill`` once per receive, never per event. :class:`MediaStream`
-is the reader of a GetMedia response.
+A :class:`MediaReader` lies between a source of bytes and the compiled parser. The source fills the parser's
+own receive buffer; the compiled iterators call ``fill`` once per receive, never per event.
+:class:`MediaStream` is the reader of a GetMedia response.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ class Source(Protocol):
 class MediaReader:
     """Media of one source as raw bytes, events, frames or fragments.
 
-    The first of ``read``/``readinto``, ``events``, ``frames`` and ``fragments`` fixes the mode; another one is a
-    UsageError, the same one again goes on where it stopped, so leaving a loop early loses nothing. Leaving
-    ``with`` closes. Errors of the media and of the wire are raised after everything complete was delivered;
-    after a TransportTimeout reading may go on.
+    The first of ``read``/``readinto``, ``events``, ``frames`` and ``fragments`` fixes the mode; another one
+    is a UsageError, the same one again goes on where it stopped, so leaving a loop early loses nothing.
+    Leaving ``with`` closes. Errors of the media and of the wire are raised after everything complete was
+    delivered; after a TransportTimeout reading may go on.
     """
 
     def __init__(
@@ -81,15 +81,18 @@ class MediaReader:
     # -- the four ways of reading
 
     def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]:
-        """FragmentStart, Frame, FragmentEnd, LateTags and InStreamError (returned, not raised) as they come."""
+        """FragmentStart, Frame, FragmentEnd, LateTags and InStreamError (returned, not raised) as they
+        come."""
         return EventIterator(self._parser_for("events"), self._fill)
 
     def frames(self) -> Iterator[Frame]:
-        """Each frame as soon as its last byte has arrived. Raises the InStreamError that the service wrote."""
+        """Each frame as soon as its last byte has arrived. Raises the InStreamError that the service
+        wrote."""
         return FrameIterator(self._parser_for("frames"), self._fill)
 
     def fragments(self) -> Iterator[Fragment]:
-        """Each fragment when it ends, cut ones too (``is_complete``). Raises the InStreamError that the service wrote."""
+        """Each fragment when it ends, cut ones too (``is_complete``). Raises the InStreamError that the
+        service wrote."""
         return FragmentIterator(self._parser_for("fragments"), self._fill)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -111,7 +114,8 @@ class MediaReader:
         return buffer.take(size)
 
     def readinto(self, target: Buffer, /) -> int:
-        """Raw media into a writable buffer: the number of bytes, 0 only at the end (or for an empty buffer)."""
+        """Raw media into a writable buffer: the number of bytes, 0 only at the end (or for an empty
+        buffer)."""
         buffer = self._raw_buffer()
         if not memoryview(target).nbytes:
             return 0
@@ -128,7 +132,8 @@ class MediaReader:
         return self._is_closed
 
     def close(self) -> None:
-        """End reading and give the source back. Idempotent, from any thread: a blocked reader gets StreamClosed."""
+        """End reading and give the source back. Idempotent, from any thread: a blocked reader gets
+        StreamClosed."""
         self._is_closed = True
         self._source.shutdown()
         self._close_source()
@@ -219,10 +224,10 @@ class MediaReader:
 class MediaStream(MediaReader):
     """The response of one GetMedia call. The connection is open until the body ends, or until ``close``.
 
-    ``content_type``: what the service says (``video/webm``, although the media is Matroska);
-    ``request_id``: to be named to AWS support; ``response_metadata``: botocore's dict with RequestId,
-    HTTPStatusCode, HTTPHeaders and RetryAttempts, and with Endpoint, Host (the peer's address), Attempts (a list:
-    the error of each attempt that failed), Timings (seconds) and TLS (version and cipher, or None).
+    ``content_type``: what the service says (``video/webm``, although the media is Matroska); ``request_id``:
+    to be named to AWS support; ``response_metadata``: botocore's dict with RequestId, HTTPStatusCode,
+    HTTPHeaders and RetryAttempts, and with Endpoint, Host (the peer's address), Attempts (a list: the error
+    of each attempt that failed), Timings (seconds) and TLS (version and cipher, or None).
     """
 
     content_type: str
@@ -246,7 +251,8 @@ class MediaStream(MediaReader):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<MediaStream {state} request_id={self.request_id!r} endpoint={self.response_metadata['Endpoint']!r}>"
+        endpoint = self.response_metadata["Endpoint"]
+        return f"<MediaStream {state} request_id={self.request_id!r} endpoint={endpoint!r}>"
 
 
 class HttpBody:

@@ -166,8 +166,9 @@ class HttpTransport:
 class HttpResponse:
     """A response whose head was read; see :class:`kvsfast.protocols.Response`.
 
-    ``timings``: seconds for ``connect`` (TCP, with DNS), ``tls`` (with the proxy's CONNECT) and ``first_byte``
-    (from the request sent to the head read). ``tls``: (version, cipher) or None. ``peer``: address and port.
+    ``timings``: seconds for ``connect`` (TCP, with DNS), ``tls`` (with the proxy's CONNECT) and
+    ``first_byte`` (from the request sent to the head read). ``tls``: (version, cipher) or None. ``peer``:
+    address and port.
     """
 
     def __init__(
@@ -227,7 +228,8 @@ class HttpResponse:
         sock = self._sock
         while isinstance(sock, SSLTransport):  # TLS to the service inside TLS to the proxy
             sock = sock.socket
-        # The plain socket's method: SSLSocket.shutdown would take the TLS object away from the blocked reader.
+        # The plain socket's method: SSLSocket.shutdown would take the TLS object away from the blocked
+        # reader.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 

@@ -10,8 +10,8 @@ import pytest
 
 @pytest.fixture
 def no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Nothing that botocore or a proxy reads from whoever runs the tests. Files ``config`` and ``credentials`` may be
-    made in ``tmp_path``."""
+    """Nothing that botocore or a proxy reads from whoever runs the tests. Files ``config`` and
+    ``credentials`` may be made in ``tmp_path``."""
     for name in os.environ:
         if name.startswith("AWS_") or name.lower().endswith("_proxy") or name == "REQUESTS_CA_BUNDLE":
             monkeypatch.delenv(name)

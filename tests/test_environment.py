@@ -129,7 +129,8 @@ def test_a_chain_that_breaks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     (tmp_path / "config").write_text(
         "[profile half]\naws_access_key_id = x\n"
         f"[profile process]\ncredential_process = {sys.executable} -c 'raise SystemExit(3)'\n"
-        "[profile sso]\nsso_start_url = http://127.0.0.1:9\nsso_region = eu-west-1\nsso_account_id = 1\nsso_role_name = r\n"
+        "[profile sso]\nsso_start_url = http://127.0.0.1:9\nsso_region = eu-west-1\n"
+        "sso_account_id = 1\nsso_role_name = r\n"
     )
     for profile in ("half", "process", "sso"):
         with pytest.raises(CredentialsError, match="no credentials"):

@@ -151,7 +151,7 @@ def test_retry_after(value: str, seconds: float | None) -> None:
 
 
 def test_an_endpoint_is_suspect() -> None:
-    xml = b"<AccessDeniedException><Message>Unable to determine service/operation name</Message></AccessDeniedException>"
+    xml = b"<AccessDeniedException><Message>Unable to determine</Message></AccessDeniedException>"
     denied = {"x-amzn-ErrorType": "AccessDeniedException"}
     assert endpoint_is_suspect(service_error(403, {}, xml))
     assert endpoint_is_suspect(service_error(400, {"x-amzn-ErrorType": "InvalidEndpointException"}, b""))

@@ -19,7 +19,7 @@ from kvsfast.options import OptionChanges, Options
     [
         {"connect_timeout": 0}, {"connect_timeout": -1}, {"connect_timeout": None}, {"connect_timeout": "5"},
         {"idle_timeout": True}, {"idle_timeout": math.nan}, {"deadline": 0},
-        {"wait": 1}, {"strict": None}, {"limits": {}}, {"retry": 3}, {"signer": object()}, {"transport": object()},
+        {"wait": 1}, {"strict": None}, {"limits": {}}, {"retry": 3}, {"signer": object()}, {"transport": 1},
         {"endpoint_resolver": "https://x"}, {"before_sign": 1}, {"before_send": 1}, {"after_response": 1},
         {"media_endpoint_url": "x"}, {"media_endpoint_url": ""}, {"media_endpoint_url": 7},
         {"media_endpoint_url": "http://"}, {"media_endpoint_url": "http://[::1"}, {"media_endpoint_url": "http://x:99999"},

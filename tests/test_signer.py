@@ -28,8 +28,9 @@ def test_the_signature_verifies() -> None:
     again.context["timestamp"] = request.headers["X-Amz-Date"]
     auth = SigV4Auth(KEYS, "kinesisvideo", "eu-west-1")
     signature = auth.signature(auth.string_to_sign(again, auth.canonical_request(again)), again)
+    day = request.headers["X-Amz-Date"][:8]
     assert request.headers["Authorization"] == (
-        f"AWS4-HMAC-SHA256 Credential=AKID/{request.headers['X-Amz-Date'][:8]}/eu-west-1/kinesisvideo/aws4_request, "
+        f"AWS4-HMAC-SHA256 Credential=AKID/{day}/eu-west-1/kinesisvideo/aws4_request, "
         f"SignedHeaders=content-type;host;x-amz-date;x-amz-security-token;x_other, Signature={signature}"
     )
     assert request.headers["X-Amz-Security-Token"] == "token"

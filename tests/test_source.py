@@ -83,7 +83,8 @@ def test_paths(tmp_path: Path) -> None:
     path = tmp_path / "media.mkv"
     path.write_bytes(MEDIA)
     assert frames_of(path) == frames_of(str(path)) == FRAMES
-    # Without `with`: closed when its end is reached, or by close(); else the interpreter warns, as of any file.
+    # Without `with`: closed when its end is reached, or by close(); else the interpreter warns, as of any
+    # file.
     assert len(list(kvsfast.parse(path).frames())) == len(FRAMES)
     media = kvsfast.parse(path)
     next(media.frames())

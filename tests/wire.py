@@ -1,7 +1,7 @@
 """A server on a real socket whose every byte and pause is scripted, over TCP and TLS, and a forward proxy.
 
-A script is a function that is given the :class:`Peer` after its request was read. The nth connection runs the nth
-script; further ones run the last. What a script raises fails the test when the server is left.
+A script is a function that is given the :class:`Peer` after its request was read. The nth connection runs the
+nth script; further ones run the last. What a script raises fails the test when the server is left.
 """
 
 from __future__ import annotations
@@ -208,7 +208,8 @@ def respond(body: bytes = b"", status: str = "200 OK", **headers: str) -> Script
 
 
 class Proxy(Server):
-    """A forward proxy: CONNECT for tunnels, absolute targets for plain HTTP. ``authorization``: demanded or 407."""
+    """A forward proxy: CONNECT for tunnels, absolute targets for plain HTTP. ``authorization``: demanded or
+    407."""
 
     def __init__(self, *, authorization: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(self._relay, tls=tls)
