@@ -17,7 +17,7 @@ from kvsfast.errors import KvsFastError, ServiceError, TransportError, Transport
 from kvsfast.faults import endpoint_is_suspect, service_error
 from kvsfast.limiter import shared_limiter
 from kvsfast.model import StartSelector
-from kvsfast.options import Options
+from kvsfast.options import Options, check_url
 from kvsfast.protocols import Endpoint, Request, Response, Signer, Transport
 from kvsfast.signer import SigV4
 from kvsfast.stream import HttpBody
@@ -168,7 +168,9 @@ class _Call:
         if options.media_endpoint_url is not None:
             return Endpoint(options.media_endpoint_url)
         if options.endpoint_resolver is not None:
-            return options.endpoint_resolver(self.stream, region=self.opener.environment.region)
+            endpoint = options.endpoint_resolver(self.stream, region=self.opener.environment.region)
+            check_url("the url of the resolved endpoint", endpoint.url)
+            return endpoint
         return Endpoint(self.opener.endpoints.url_for(self.stream))
 
     def delay_after(self, attempt: int, error: KvsFastError) -> float | None:

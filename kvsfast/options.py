@@ -62,7 +62,7 @@ class Options:
                 raise UsageError(f"{name} is {getattr(self, name)!r}, expected True or False")
         if not isinstance(self.limits, Limits):
             raise UsageError(f"limits is {self.limits!r}, expected kvsfast.Limits")
-        if not callable(getattr(self.retry, "delay", None)):
+        if not callable(getattr(self.retry, "delay", None)) or not hasattr(self.retry, "max_attempts"):
             raise UsageError(
                 f"retry is {self.retry!r}, expected a retry policy such as StandardRetry(max_attempts=3)"
             )

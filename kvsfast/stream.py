@@ -207,7 +207,7 @@ class MediaReader:
                 trailer=self._trailer,
                 limits=self._limits,
             )
-            self._parser.on_broken = self._close_source
+            self._parser.on_broken = self._source.close  # not a method of ours, which would make a circle
             self._source.attach(self._parser.buffer)
         return self._parser
 

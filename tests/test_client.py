@@ -280,6 +280,12 @@ def test_other_signer_transport_and_resolver() -> None:
     assert second.headers["Authorization"].startswith("AWS4-HMAC-SHA256")
 
 
+def test_a_resolver_that_gives_no_url() -> None:
+    client = Client(**KEYS, endpoint_resolver=lambda stream, *, region: Endpoint("nowhere"))
+    with pytest.raises(UsageError, match="the url of the resolved endpoint is 'nowhere'"):
+        client.get_media("door", NOW)
+
+
 def test_client_certificate_and_timeouts_of_the_config() -> None:
     import ssl
 

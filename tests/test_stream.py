@@ -452,6 +452,7 @@ def test_a_dropped_stream_gives_its_connection_back() -> None:
     closes: list[None] = []
     with Server(until_it_waits) as server:
         media = open_media(server, on_close=lambda: closes.append(None))
+        assert bytes(next(media.frames())) == FRAMES[0]
         with pytest.warns(ResourceWarning, match="without close"):
             del media
         assert closes == [None]
