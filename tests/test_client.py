@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import logging
 import math
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -628,12 +629,34 @@ def test_no_secret_is_told(caplog: pytest.LogCaptureFixture) -> None:
     assert not [text for text in told if secret in text or token in text or "Signature=" in text]
 
 
-def test_nothing_is_left_open() -> None:
-    gc.collect()
-    threads = threading.active_count()
-    with Emulator({"door": MEDIA}, tls=True, limits=False) as service:
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts open files as Linux shows them")
+def test_fifty_streams_at_once_leave_nothing_open() -> None:
+    names = [f"door-{i}" for i in range(50)]
+    threads_before = threading.active_count()
+    counts: list[int] = []
+    with Emulator(dict.fromkeys(names, MEDIA), tls=True) as service:
         client = client_of(service)
-        for _ in range(5):
-            with client.get_media("door", StartSelector.earliest()) as media:
-                next(media.frames())
-    assert threading.active_count() == threads
+        client.get_data_endpoint("door-0")  # loads what is loaded once, and opens what botocore keeps
+        gc.collect()
+        files_before = open_files()
+
+        def read(name: str) -> None:
+            with client.get_media(name, StartSelector.earliest()) as media:
+                for i, _ in enumerate(media.frames()):
+                    if name == "door-7" and i == 5:
+                        break  # one leaves early
+                else:
+                    counts.append(i + 1)
+
+        threads = [threading.Thread(target=read, args=(name,)) for name in names]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(HANG)
+        assert counts == [4 * len(FRAMES)] * 49
+    assert open_files() <= files_before
+    assert threading.active_count() == threads_before
