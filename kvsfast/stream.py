@@ -81,18 +81,15 @@ class MediaReader:
     # -- the four ways of reading
 
     def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]:
-        """FragmentStart, Frame, FragmentEnd, LateTags and InStreamError (returned, not raised) as they
-        come."""
+        """Every event in order: FragmentStart, Frame, FragmentEnd, LateTags, InStreamError (not raised)."""
         return EventIterator(self._parser_for("events"), self._fill)
 
     def frames(self) -> Iterator[Frame]:
-        """Each frame as soon as its last byte has arrived. Raises the InStreamError that the service
-        wrote."""
+        """Each frame as soon as its last byte has arrived. Raises an InStreamError when its turn comes."""
         return FrameIterator(self._parser_for("frames"), self._fill)
 
     def fragments(self) -> Iterator[Fragment]:
-        """Each fragment when it ends, cut ones too (``is_complete``). Raises the InStreamError that the
-        service wrote."""
+        """Each fragment when it ends, a cut one too. Raises an InStreamError when its turn comes."""
         return FragmentIterator(self._parser_for("fragments"), self._fill)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -114,8 +111,7 @@ class MediaReader:
         return buffer.take(size)
 
     def readinto(self, target: Buffer, /) -> int:
-        """Raw media into a writable buffer: the number of bytes, 0 only at the end (or for an empty
-        buffer)."""
+        """Raw media into a writable buffer: 1 or more bytes, 0 only at the end."""
         buffer = self._raw_buffer()
         if not memoryview(target).nbytes:
             return 0
