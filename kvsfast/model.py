@@ -186,7 +186,7 @@ class StartSelector:
             raise UsageError(f"StartSelector has no member {', '.join(sorted(map(str, unknown)))}")
         if "StartSelectorType" not in start:
             raise UsageError("StartSelector needs StartSelectorType")
-        when = start.get("StartTimestamp")
+        when: Any = start.get("StartTimestamp")
         if isinstance(when, int | float) and not isinstance(when, bool):
             try:
                 when = datetime.fromtimestamp(when, UTC)
