@@ -7,6 +7,7 @@ Exit codes: 0 well, 1 the service, the media or the wire failed (one line on std
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as end:  # argparse has said what there is to say
         return end.code if isinstance(end.code, int) else USAGE
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # tags may hold what the terminal's encoding lacks
     try:
         return int(arguments.run(arguments))
     except KeyboardInterrupt:

@@ -80,12 +80,12 @@ def _service(*, tls: bool) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, tls), name="kvsfast-demo-service")
-    # Ctrl-C is for the reader; the service ends when the pipe does. The mask is inherited.
-    unmasked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    # Ctrl-C is for the reader; the service ends when the pipe does. A new process inherits what is ignored.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         process.start()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, unmasked)
+        signal.signal(signal.SIGINT, handler)
     there.close()
     try:
         try:

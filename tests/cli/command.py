@@ -44,10 +44,13 @@ def command(*arguments: object) -> list[str]:
 
 
 @contextmanager
-def started(*arguments: object, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """``kvsfast ARGUMENTS`` as a process, gone at the end in any case."""
+def started(
+    *arguments: object, terminal: int | None = None, start_new_session: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """``kvsfast ARGUMENTS`` as a process, gone at the end in any case. ``terminal``: what its output goes to."""
+    output = subprocess.PIPE if terminal is None else terminal
     process = subprocess.Popen(
-        command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), **options
+        command(*arguments), stdout=output, stderr=output, env=environment(), start_new_session=start_new_session
     )
     try:
         yield process

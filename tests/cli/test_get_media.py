@@ -29,7 +29,9 @@ def test_writes_the_fragments_as_they_came(
     shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "-o", target, "--json")
     assert (shown.code, shown.err) == (0, "")
     *fragments, summary = shown.records
-    assert [fragment["number"] for fragment in fragments] == [service.stream("demo").fragment(i).number for i in range(8)]
+    assert [fragment["number"] for fragment in fragments] == [
+        service.stream("demo").fragment(i).number for i in range(8)
+    ]
     assert target.stat().st_size == summary["size"] == sum(fragment["size"] for fragment in fragments)
     assert payloads(target) == payloads(CLIP)
     assert (summary["fragments"], summary["frames"], summary["incomplete"]) == (8, 8 * 72, 0)
@@ -58,9 +60,7 @@ def test_goes_on_from_a_token(capsys: pytest.CaptureFixture[str], service: Emula
 
 @pytest.mark.parametrize("spelling", ["epoch", "iso"])
 @pytest.mark.parametrize("kind", ["server", "producer"])
-def test_starts_at_a_time(
-    capsys: pytest.CaptureFixture[str], service: Emulator, kind: str, spelling: str
-) -> None:
+def test_starts_at_a_time(capsys: pytest.CaptureFixture[str], service: Emulator, kind: str, spelling: str) -> None:
     fragment = service.stream("demo").fragment(5)
     milliseconds = fragment.server_ms if kind == "server" else fragment.producer_ms
     # The local service starts with the first fragment at or after the time.
@@ -79,9 +79,7 @@ def test_stops_after_the_frame_that_was_asked_for(capsys: pytest.CaptureFixture[
 
 
 @needs_ffmpeg
-def test_splits_into_files_that_play(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, service: Emulator
-) -> None:
+def test_splits_into_files_that_play(capsys: pytest.CaptureFixture[str], tmp_path: Path, service: Emulator) -> None:
     shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--split", tmp_path / "parts")
     assert shown.code == 0
     files = sorted((tmp_path / "parts").iterdir())
@@ -102,12 +100,19 @@ def test_media_to_standard_output(service: Emulator) -> None:
     assert b"8 fragments, 576 frames" in done.stderr
 
 
-def test_over_tls_with_and_without_trust(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_over_tls_with_and_without_trust(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with Emulator({"demo": CLIP}, tls=True) as service:
         sign_in(service, monkeypatch)
-        call = ("get-media", "demo", *EARLIEST, "--endpoint-url", service.endpoint_url, "--region", service.region, "--json")
+        call = (
+            "get-media",
+            "demo",
+            *EARLIEST,
+            "--endpoint-url",
+            service.endpoint_url,
+            "--region",
+            service.region,
+            "--json",
+        )
         assert run(capsys, *call, "--ca-bundle", service.ca_certificate_path).records[-1]["fragments"] == 8
         trusting = run(capsys, *call, "--no-verify")
         assert (trusting.code, trusting.err) == (0, "")
@@ -228,9 +233,7 @@ def test_secrets_are_never_shown(
         (["--endpoint-url", "https://s-12345678.kinesisvideo.eu-west-1.amazonaws.com"], "media_endpoint_url"),
     ],
 )
-def test_wrong_usage(
-    capsys: pytest.CaptureFixture[str], service: Emulator, arguments: list[str], told: str
-) -> None:
+def test_wrong_usage(capsys: pytest.CaptureFixture[str], service: Emulator, arguments: list[str], told: str) -> None:
     shown = run(capsys, "get-media", "demo", "--region", service.region, *arguments)
     assert (shown.code, shown.out) == (2, "")
     assert told in shown.err

@@ -158,7 +158,9 @@ def test_errors_and_late_tags_of_the_service_are_shown(capsys: pytest.CaptureFix
 
 def test_text_of_the_media_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "evil.mkv"
-    path.write_bytes(HEAD + tags(("\x1b]0;title\x07", "\x9b2J\n\x1b[1m")) + cluster(0, simple_block(1, 0, b"f", keyframe=True)))
+    path.write_bytes(
+        HEAD + tags(("\x1b]0;title\x07", "\x9b2J\n\x1b[1m")) + cluster(0, simple_block(1, 0, b"f", keyframe=True))
+    )
     for view in ((), ("--fragments",), ("--frames",)):
         shown = run(capsys, "inspect", path, *view)
         assert shown.code == 0
