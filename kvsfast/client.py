@@ -31,13 +31,13 @@ class Client:
     """Reads streams of one region with one identity. Safe for use by many threads.
 
     The keywords are boto3's: ``region_name``, ``aws_access_key_id``, ``aws_secret_access_key``,
-    ``aws_session_token``, ``profile_name``, ``verify`` (False, or the path of a CA bundle), ``config`` (botocore's
-    Config: proxies, timeouts, client certificate, user agent ...), or a ready ``session`` of boto3 or botocore;
-    what is not given comes from the environment and the profile as with boto3. ``credentials``: an object with
-    ``get_frozen_credentials()`` in the place of keys.
+    ``aws_session_token``, ``profile_name``, ``verify`` (False, or the path of a CA bundle), ``config``
+    (botocore's Config: proxies, timeouts, client certificate, user agent ...), or a ready ``session`` of
+    boto3 or botocore; what is not given comes from the environment and the profile as with boto3.
+    ``credentials``: an object with ``get_frozen_credentials()`` in the place of keys.
 
-    ``endpoint_url`` is the control plane, where GetDataEndpoint is asked. A data endpoint that is already known
-    goes into ``media_endpoint_url`` (or AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA), and nothing is asked.
+    ``endpoint_url`` is the control plane, where GetDataEndpoint is asked. A data endpoint that is already
+    known goes into ``media_endpoint_url`` (or AWS_ENDPOINT_URL_KINESIS_VIDEO_MEDIA), and nothing is asked.
 
     All further keywords are the fields of :class:`kvsfast.Options`.
 
@@ -74,16 +74,16 @@ class Client:
             config=config,
             session=session,
         )
-        self.options = Options().replace(**{**self._environment.option_defaults(), **options})
-        self._endpoints = DataEndpoints(self._environment.control_client)
+        self.options = Options().replace(**self._environment.option_defaults()).replace(**options)
         self._opener = Opener(
-            self._environment, self._endpoints, HttpTransport(**self._environment.transport_settings())
+            self._environment,
+            DataEndpoints(self._environment.control_client),
+            HttpTransport(**self._environment.transport_settings()),
+            self._environment.user_agent(),
         )
 
     @classmethod
-    def from_session(
-        cls, session: boto3.session.Session | botocore.session.Session, **keywords: Any
-    ) -> Self:
+    def from_session(cls, session: boto3.session.Session | botocore.session.Session, **keywords: Any) -> Self:
         """A client with the region, profile and credentials of a boto3 or botocore session."""
         return cls(session=session, **keywords)
 
@@ -108,15 +108,15 @@ class Client:
         StartSelector: Mapping[str, Any] | None = None,  # noqa: N803
         **changes: Unpack[OptionChanges],
     ) -> MediaStream:
-        """One GetMedia call: the response once its head has arrived. Use it in ``with``: the connection stays open.
+        """One GetMedia call: the response once its head has arrived. Use it in ``with``, since it stays open.
 
         ``stream``: a name or an ARN. ``start``: a :class:`kvsfast.StartSelector`, or botocore's dict of one.
-        ``changes``: options for this call. Botocore's own request shape (StreamName or StreamARN, StartSelector)
-        is taken as well.
+        ``changes``: options for this call. Botocore's own request shape (StreamName or StreamARN,
+        StartSelector) is taken as well.
 
-        UsageError: an argument cannot be; nothing was sent. CredentialsError: there are none. ServiceError: the
-        service refused, after the retries that ``options.retry`` allows. TransportError: the service could not be
-        reached, or broke off.
+        UsageError: an argument cannot be; nothing was sent. CredentialsError: there are none. ServiceError:
+        the service refused, after the retries that ``options.retry`` allows. TransportError: the service
+        could not be reached, or broke off.
         """
         stream = _only("stream", stream, StreamName=StreamName, StreamARN=StreamARN)
         selector = _selector(_only("start", start, StartSelector=StartSelector))
@@ -126,13 +126,12 @@ class Client:
         return MediaStream(body, metadata, strict=options.strict, limits=options.limits)
 
     def get_data_endpoint(self, stream: str) -> str:
-        """The URL that serves the media of ``stream``: remembered for 40 minutes, or asked of the control plane.
+        """The URL that serves ``stream``: remembered for 40 minutes, or asked of the control plane.
 
         A media_endpoint_url or endpoint_resolver of the options is not looked at.
         """
         stream_member(stream)
-        self._environment.credentials()
-        return self._endpoints.url_for(stream)
+        return self._opener.data_endpoint(stream, self.options)
 
     def __repr__(self) -> str:
         return f"<kvsfast.Client region_name={self.region_name!r}>"

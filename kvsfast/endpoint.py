@@ -1,7 +1,8 @@
 """Where a stream's media is served: GetDataEndpoint by botocore's own client, remembered for a while.
 
 The service allows five GetDataEndpoint calls a second per stream and guarantees nothing about an answer's
-lifetime; the AWS SDKs for producers keep it for 40 minutes, and so do we. It is dropped earlier when it fails.
+lifetime; the AWS SDKs for producers keep it for 40 minutes, and so do we. It is dropped earlier when it
+fails.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _MAX_ARN = 1024
 
 
 def stream_member(stream: object) -> dict[str, str]:
-    """The member of a request that names the stream, StreamName or StreamARN. UsageError says what is wrong."""
+    """The member of a request that names the stream: StreamName or StreamARN. UsageError if it is neither."""
     if not isinstance(stream, str):
         raise UsageError(f"stream is {stream!r}, expected a stream's name or ARN as str")
     if stream.startswith("arn:"):
@@ -42,7 +43,9 @@ def stream_member(stream: object) -> dict[str, str]:
             )
         return {"StreamARN": stream}
     if not _NAME.fullmatch(stream):
-        raise UsageError(f"stream is {stream!r}, expected 1 to 256 of the characters a-z A-Z 0-9 _ . - or an ARN")
+        raise UsageError(
+            f"stream is {stream!r}, expected 1 to 256 of the characters a-z A-Z 0-9 _ . - or an ARN"
+        )
     return {"StreamName": stream}
 
 
@@ -53,9 +56,11 @@ def stream_name(stream: str) -> str:
 
 
 class DataEndpoints:
-    """Answers of GetDataEndpoint by stream. One question at a time per stream, whatever the number of threads."""
+    """Answers of GetDataEndpoint by stream; one question at a time per stream, for all threads."""
 
-    def __init__(self, control_client: Callable[[], KinesisVideoClient], *, lifetime: float = 40 * 60) -> None:
+    def __init__(
+        self, control_client: Callable[[], KinesisVideoClient], *, lifetime: float = 40 * 60
+    ) -> None:
         self._control_client = control_client
         self._lifetime = lifetime
         self._known: dict[str, tuple[str, float]] = {}
@@ -63,7 +68,7 @@ class DataEndpoints:
         self._lock = threading.Lock()
 
     def url_for(self, stream: str) -> str:
-        """The data endpoint for GET_MEDIA. ServiceError, TransportError, UsageError as GetDataEndpoint failed."""
+        """The data endpoint for GET_MEDIA. Fails as GetDataEndpoint does."""
         with self._lock:
             asking = self._asking.setdefault(stream, threading.Lock())
         with asking:

@@ -1,4 +1,4 @@
-"""What botocore finds in keywords, environment and profile: region, credentials, CA bundle, endpoints, timeouts.
+"""What botocore finds in keywords, environment and profile: region, keys, CA bundle, endpoints, timeouts.
 
 Nothing is parsed here that botocore can parse. A boto3 session is used through its public methods only.
 """
@@ -39,7 +39,7 @@ class Environment:
     media_endpoint_url: str | None
     #: Path of the CA bundle, or False: certificates are not checked.
     verify: str | bool
-    config: Config
+    config: Any  # botocore's Config, whose attributes its stubs do not know
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Environment:
     # -- what was found
 
     def credentials(self) -> Credentials:
-        """The credentials that are valid now, refreshed if need be. CredentialsError says why there are none."""
+        """The credentials that are valid now, refreshed if need be. CredentialsError if there are none."""
         with credentials_errors():
             if self._credentials is None:
                 with self._lock:
@@ -89,7 +89,7 @@ class Environment:
             return self._credentials.get_frozen_credentials()
 
     def control_client(self) -> KinesisVideoClient:
-        """Botocore's client of the control plane. It does not retry: that is ours, so that attempts do not multiply."""
+        """Botocore's client of the control plane. It does not retry: we do, and attempts would multiply."""
         with self._lock:
             if self._client is None:
                 create = getattr(self._session, "create_client", None) or self._session.client
@@ -102,11 +102,15 @@ class Environment:
                         config=self.config.merge(
                             Config(
                                 retries={"total_max_attempts": 1, "mode": "standard"},
-                                user_agent_extra=" ".join(filter(None, (_PRODUCT, self.config.user_agent_extra))),
+                                user_agent_extra=" ".join(
+                                    filter(None, (_PRODUCT, self.config.user_agent_extra))
+                                ),
                             )
                         ),
                     )
-                _refuse_data_endpoint("the configured endpoint of kinesisvideo", self._client.meta.endpoint_url)
+                _refuse_data_endpoint(
+                    "the configured endpoint of kinesisvideo", self._client.meta.endpoint_url
+                )
             return self._client
 
     def user_agent(self) -> str:
@@ -159,25 +163,30 @@ class Environment:
     ) -> None:
         if session is not None:
             if profile_name is not None or keys[0] is not None:
-                raise UsageError("session brings its own profile and keys; leave out profile_name and aws_...")
+                raise UsageError(
+                    "session brings its own profile and keys; leave out profile_name and aws_..."
+                )
             if not callable(getattr(session, "get_credentials", None)):
                 raise UsageError(f"session is {session!r}, expected a botocore or boto3 session")
             self._session = session
             self._settings = session if hasattr(session, "get_config_variable") else _same_profile(session)
             return
         own = botocore.session.Session(profile=profile_name)
-        if keys[0] is not None:
-            own.set_credentials(*keys)
+        access_key, secret_key, token = keys
+        if access_key is not None and secret_key is not None:
+            own.set_credentials(access_key, secret_key, token)
         if credentials is not None:
             own.register_component("credential_provider", CredentialResolver([_Given(credentials)]))
         self._session = self._settings = own
 
     def _settle_region(self, region_name: str | None) -> None:
-        region = region_name or self.config.region_name or self._settings.get_config_variable("region")
+        of_session = getattr(self._session, "region_name", None)  # boto3's have one of their own
+        of_profile = self._settings.get_config_variable("region")
+        region = region_name or self.config.region_name or of_session or of_profile
         if not region:
-            region = getattr(self._session, "region_name", None)  # a boto3 session has one of its own
-        if not region:
-            raise UsageError("region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one")
+            raise UsageError(
+                "region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one"
+            )
         validate_region_name(region)
         self.region = region
 
@@ -185,14 +194,14 @@ class Environment:
         if verify is None:
             verify = self._settings.get_config_variable("ca_bundle")
         if verify is None:
-            verify = os.environ.get("REQUESTS_CA_BUNDLE", True)
+            verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
         if not isinstance(verify, bool | str):
             raise UsageError(f"verify is {verify!r}, expected True, False or the path of a CA bundle")
-        self.verify = get_cert_path(verify)
+        self.verify = (get_cert_path(True) or True) if verify is True else verify
 
     def _configured_media_endpoint(self) -> str | None:
-        """Only the service's own variable and profile entry: AWS_ENDPOINT_URL says where to ask, as for boto3,
-        whose users pass the answer of GetDataEndpoint on."""
+        """Only the service's own variable and profile entry: AWS_ENDPOINT_URL says where to ask, as for
+        boto3, whose users pass the answer of GetDataEndpoint on."""
         ignore = self.config.ignore_configured_endpoint_urls
         if ignore is None:
             ignore = self._settings.get_config_variable("ignore_configured_endpoint_urls")
@@ -230,7 +239,9 @@ def _same_profile(session: Any) -> botocore.session.Session:
     return botocore.session.Session(profile=profile if profile in session.available_profiles else None)
 
 
-def _check_keys(keys: tuple[str | None, str | None, str | None], credentials: CredentialsProvider | None) -> None:
+def _check_keys(
+    keys: tuple[str | None, str | None, str | None], credentials: CredentialsProvider | None
+) -> None:
     access_key, secret_key, token = keys
     if (access_key is None) != (secret_key is None):
         raise UsageError("aws_access_key_id and aws_secret_access_key come together; one of them is missing")
@@ -246,8 +257,8 @@ def _check_keys(keys: tuple[str | None, str | None, str | None], credentials: Cr
 def _refuse_data_endpoint(argument: str, url: str) -> None:
     if _DATA_ENDPOINT.search(url):
         raise UsageError(
-            f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint is "
-            "asked, and a data endpoint goes into media_endpoint_url"
+            f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint "
+            "is asked, and a data endpoint goes into media_endpoint_url"
         )
 
 

@@ -119,7 +119,7 @@ class LimitExceeded(MediaError):
         self.limit = limit
 
 
-class ServiceError(KvsFastError, ClientError):  # type: ignore[misc]  # both bases are plain exceptions
+class ServiceError(KvsFastError, ClientError):
     """The service refused. A ``ClientError`` of botocore, so that ``except`` clauses can be ported.
 
     ``code``: the service's error name; ``status``: HTTP status; ``message``: the service's words;
@@ -133,7 +133,7 @@ class ServiceError(KvsFastError, ClientError):  # type: ignore[misc]  # both bas
     request_id: str
     retryable: bool
     retry_after: float | None
-    response: dict[str, Any]
+    response: dict[str, Any]  # type: ignore[assignment]  # botocore's stub has a TypedDict
 
     #: The default of ``retryable`` for this class.
     RETRYABLE: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Refusals, translated: HTTP error responses and botocore's exceptions into the tree of ``kvsfast.errors``."""
+"""Refusals, translated: HTTP error responses and botocore's exceptions become errors of kvsfast."""
 
 from __future__ import annotations
 
@@ -49,22 +49,35 @@ _MAX_MESSAGE = 1000
 
 
 def service_error(
-    status: int, headers: Mapping[str, str], body: bytes, *, reason: str = "", operation_name: str = "GetMedia"
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    reason: str = "",
+    operation_name: str = "GetMedia",
 ) -> ServiceError:
     """The error that an HTTP response tells, whatever form it has.
 
-    The code is looked for in the headers (``x-amzn-ErrorType``, or ``x-amz-ErrorType`` as the API reference writes it),
-    in JSON (``__type``, ``code``) and in XML (the root element, or ``Code``); without any it is the status.
+    The code is looked for in the headers (``x-amzn-ErrorType``, or ``x-amz-ErrorType`` as the API reference
+    writes it), in JSON (``__type``, ``code``) and in XML (the root element, or ``Code``); without any it is
+    the status.
     """
     code, message = _from_body(body)
     code = _header(headers, "ErrorType") or code or str(status)
     code = code.split(":", 1)[0].rsplit("#", 1)[-1]
     message = message or reason or f"HTTP {status} without a body"
-    return _make(code, message, status, _header(headers, "RequestId"), headers, operation_name)
+    return _make(
+        code,
+        message,
+        status=status,
+        request_id=_header(headers, "RequestId"),
+        headers=headers,
+        operation_name=operation_name,
+    )
 
 
 def _make(
-    code: str, message: str, status: int, request_id: str, headers: Mapping[str, str], operation_name: str
+    code: str, message: str, *, status: int, request_id: str, headers: Mapping[str, str], operation_name: str
 ) -> ServiceError:
     cls = _CLASSES.get(code, ServiceError)
     is_transient = status in _TRANSIENT_STATUS or code in _TRANSIENT_CODES
@@ -81,11 +94,16 @@ def _make(
 
 
 def endpoint_is_suspect(error: KvsFastError) -> bool:
-    """Whether a new answer of GetDataEndpoint may help: the service says so, nobody is there, or the host does not know
-    GetMedia, which it tells by a 403 with an XML body and without an error type in the headers."""
+    """Whether a new answer of GetDataEndpoint may help: the service says so, nobody is there, or the host
+    does not know GetMedia, which it tells by a 403 with an XML body and without an error type in the
+    headers."""
     if isinstance(error, ServiceError):
         headers = error.response["ResponseMetadata"]["HTTPHeaders"]
-        is_front_door = error.status == 403 and error.code == "AccessDeniedException" and not _header(headers, "ErrorType")
+        is_front_door = (
+            error.status == 403
+            and error.code == "AccessDeniedException"
+            and not _header(headers, "ErrorType")
+        )
         return is_front_door or isinstance(error, InvalidEndpointException)
     return isinstance(error, ConnectFailed)
 
@@ -106,7 +124,7 @@ def _from_body(body: bytes) -> tuple[str, str]:
         return _from_xml(text)
     try:
         told = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         told = None
     if not isinstance(told, dict):
         return "", text[:_MAX_MESSAGE]
@@ -150,11 +168,15 @@ def errors_of_botocore(operation_name: str) -> Iterator[None]:
     except _CREDENTIALS as error:
         raise CredentialsError(f"no credentials: {error}") from error
     except botocore_errors.NoRegionError as error:
-        raise UsageError("region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one") from error
+        raise UsageError(
+            "region_name is not given, and neither AWS_DEFAULT_REGION nor the profile has one"
+        ) from error
     except (botocore_errors.ConnectTimeoutError, botocore_errors.ReadTimeoutError) as error:
         raise TransportTimeout(f"{operation_name}: {error}") from error
     except botocore_errors.SSLError as error:
-        raise ConnectFailed(f"{operation_name}: {error}; check verify= and AWS_CA_BUNDLE", retryable=False) from error
+        raise ConnectFailed(
+            f"{operation_name}: {error}; check verify= and AWS_CA_BUNDLE", retryable=False
+        ) from error
     except (botocore_errors.ConnectionError, botocore_errors.ProxyConnectionError) as error:
         raise ConnectFailed(f"{operation_name}: {error}; check endpoint_url, region and proxy") from error
     except botocore_errors.HTTPClientError as error:
@@ -179,7 +201,8 @@ _CREDENTIALS: tuple[type[Exception], ...] = tuple(
         "TokenRetrievalError",
         "UnknownCredentialError",
     )
-    if (cls := getattr(botocore_errors, name, None)) is not None  # some are younger than the oldest botocore we allow
+    if (cls := getattr(botocore_errors, name, None))
+    is not None  # some are younger than the oldest botocore we allow
 )
 
 
@@ -192,4 +215,11 @@ def _from_client_error(error: botocore_errors.ClientError, operation_name: str) 
     status = metadata.get("HTTPStatusCode", 0)
     if code == str(status):  # botocore found no code: it knows one spelling of the header, and no XML
         return service_error(status, headers, message.encode(), operation_name=operation_name)
-    return _make(code, message, status, metadata.get("RequestId", ""), headers, operation_name)
+    return _make(
+        code,
+        message,
+        status=status,
+        request_id=metadata.get("RequestId", ""),
+        headers=headers,
+        operation_name=operation_name,
+    )

@@ -1,7 +1,8 @@
 """The service's limits on one stream, kept on our side: five GetMedia calls a second, three open connections.
 
-The service counts per stream, whoever asks. So the counts are kept per process, shared by all clients and threads;
-other processes are not seen, and what they use up comes back as the service's own error, which is retried.
+The service counts per stream, whoever asks. So the counts are kept per process, shared by all clients and
+threads; other processes are not seen, and what they use up comes back as the service's own error, which is
+retried.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from collections import deque
 from collections.abc import Callable, Hashable
 
 from kvsfast.errors import ConnectionLimitExceededException, TransportTimeout
+
+#: The service's second, and what calls that leave in order may be late against each other.
+WINDOW = 1.1
 
 
 class Limiter:
@@ -31,7 +35,9 @@ class Limiter:
         self._open: dict[Hashable, set[object]] = {}
         self._calls: dict[Hashable, deque[float]] = {}
 
-    def acquire_connection(self, key: Hashable, *, wait: bool, deadline: float = math.inf) -> Callable[[], None]:
+    def acquire_connection(
+        self, key: Hashable, *, wait: bool, deadline: float = math.inf
+    ) -> Callable[[], None]:
         """Take one of the connections; what is returned gives it back, however often it is called.
 
         ConnectionLimitExceededException: all are taken and ``wait`` is False. TransportTimeout: none became
@@ -41,13 +47,15 @@ class Limiter:
             while len(self._open.get(key, ())) >= self._connections:
                 if not wait:
                     raise ConnectionLimitExceededException(
-                        f"{self._connections} connections to this stream are open in this process, and the service "
-                        "allows no more; close one, or say wait=True",
+                        f"{self._connections} connections to this stream are open in this process, and the "
+                        "service allows no more; close one, or say wait=True",
                         code="ConnectionLimitExceededException",
                     )
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise TransportTimeout("no connection to the stream became free before the deadline", retryable=False)
+                    raise TransportTimeout(
+                        "no connection to the stream became free before the deadline", retryable=False
+                    )
                 self._changed.wait(None if math.isinf(left) else left)
             slot = object()
             self._open.setdefault(key, set()).add(slot)
@@ -65,7 +73,9 @@ class Limiter:
         """Wait until another call may be made. TransportTimeout: it could not be before ``deadline``."""
         while (delay := self._try_call(key)) > 0:
             if time.monotonic() + delay >= deadline:
-                raise TransportTimeout("the stream's calls per second leave no room before the deadline", retryable=False)
+                raise TransportTimeout(
+                    "the stream's calls per second leave no room before the deadline", retryable=False
+                )
             time.sleep(delay)
 
     def _try_call(self, key: Hashable) -> float:
@@ -75,13 +85,13 @@ class Limiter:
             self._forget(now)
             recent = self._calls.setdefault(key, deque(maxlen=self._calls_per_second))
             if len(recent) == self._calls_per_second:
-                return recent[0] + 1.0 - now
+                return recent[0] + WINDOW - now
             recent.append(now)
             return 0.0
 
     def _forget(self, now: float) -> None:
         for key, recent in list(self._calls.items()):
-            while recent and recent[0] + 1.0 <= now:
+            while recent and recent[0] + WINDOW <= now:
                 recent.popleft()
             if not recent:
                 del self._calls[key]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import time
 import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
-
-from botocore.awsrequest import AWSRequest
+from typing import Any, TypeVar
 
 from kvsfast.endpoint import DataEndpoints, stream_member, stream_name
 from kvsfast.environment import Environment
@@ -18,12 +17,13 @@ from kvsfast.errors import KvsFastError, ServiceError, TransportError, Transport
 from kvsfast.faults import endpoint_is_suspect, service_error
 from kvsfast.limiter import shared_limiter
 from kvsfast.model import StartSelector
-from kvsfast.options import Options
-from kvsfast.protocols import Endpoint, Response, Signer, Transport
+from kvsfast.options import Options, check_url
+from kvsfast.protocols import Endpoint, Request, Response, Signer, Transport
 from kvsfast.signer import SigV4
 from kvsfast.stream import HttpBody
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 PATH = "/getMedia"
 #: What is read of an error's body, and for how long.
@@ -32,7 +32,7 @@ ERROR_BODY_TIMEOUT = 10.0
 
 
 def request_body(stream: str, start: StartSelector) -> bytes:
-    """The JSON of GetMedia, byte for byte as botocore writes it. StartTimestamp is a number of epoch seconds."""
+    """The JSON of GetMedia, byte for byte as botocore writes it: StartTimestamp in epoch seconds."""
     selector = start.to_dict()
     if start.timestamp is not None:
         selector["StartTimestamp"] = _epoch_seconds(start.timestamp)
@@ -45,46 +45,56 @@ def _epoch_seconds(when: datetime) -> int | float:
     return (seconds * 10**6 + since.microseconds) / 10**6 if since.microseconds else seconds
 
 
+@dataclass(frozen=True, slots=True)
 class Opener:
-    """Opens GetMedia responses. Used by many threads at once."""
+    """What all calls of a client share. Used by many threads at once."""
 
-    def __init__(self, environment: Environment, endpoints: DataEndpoints, transport: Transport) -> None:
-        self._environment = environment
-        self._endpoints = endpoints
-        self._transport = transport
-        self._signer = SigV4()
-        self._user_agent = environment.user_agent()
+    environment: Environment
+    endpoints: DataEndpoints
+    transport: Transport
+    user_agent: str
+    signer: Signer = field(default_factory=SigV4)
+
+    def data_endpoint(self, stream: str, options: Options) -> str:
+        """The URL that GetDataEndpoint tells, or told."""
+        self.environment.credentials()
+        deadline = time.monotonic() + options.deadline
+        return _retry(
+            lambda _: self.endpoints.url_for(stream),
+            options.retry.delay,
+            deadline,
+            f"GetDataEndpoint {stream}",
+        )
 
     def open(self, stream: str, start: StartSelector, options: Options) -> tuple[HttpBody, dict[str, Any]]:
         """The body of a response with status 200, and the metadata of the call in botocore's shape.
 
-        Until then failures are retried as ``options.retry`` says. The connection counts against the stream's limit
-        until the body is closed.
+        Until then failures are retried as ``options.retry`` says. The connection counts against the stream's
+        limit until the body is closed.
         """
-        call = _Call(self, stream, start, options)
-        return call.open()
+        return _Call(self, stream, start, options).open()
 
 
 class _Call:
+    """One call and its attempts."""
+
     def __init__(self, opener: Opener, stream: str, start: StartSelector, options: Options) -> None:
-        self.environment: Environment = opener._environment
-        self.endpoints: DataEndpoints = opener._endpoints
-        self.transport: Transport = options.transport or opener._transport
-        self.signer: Signer = options.signer or opener._signer
-        self.user_agent = opener._user_agent
+        self.opener = opener
         self.options = options
         self.stream = stream
         self.body = request_body(stream, start)
         self.invocation_id = str(uuid.uuid4())
         self.deadline = time.monotonic() + options.deadline
         self.failures: list[dict[str, Any]] = []
+        self.endpoint_is_known = False
         self.endpoint_was_asked_again = False
+        environment = opener.environment
         # No endpoint is known before the first attempt: what tells services apart is where one asks for it.
         self.limit_key = (
-            self.environment.endpoint_url,
+            environment.endpoint_url,
             options.media_endpoint_url,
-            self.environment.region,
-            self.environment.credentials().access_key,
+            environment.region,
+            environment.credentials().access_key,
             stream_name(stream),
         )
 
@@ -93,7 +103,9 @@ class _Call:
             self.limit_key, wait=self.options.wait, deadline=self.deadline
         )
         try:
-            response = self.send_until_it_works()
+            response = _retry(
+                self.send, self.delay_after, self.deadline, f"GetMedia {self.stream}", self.failures
+            )
             metadata = self.metadata(response)
             log.info("GetMedia %s: request id %s from %s", self.stream, metadata["RequestId"], response.url)
             body = HttpBody(
@@ -104,51 +116,39 @@ class _Call:
             raise
         return body, metadata
 
-    def send_until_it_works(self) -> Response:
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return self.send(attempt)
-            except (ServiceError, TransportError) as error:
-                delay = self.delay_after(attempt, error)
-                log.info("GetMedia %s: attempt %d failed: %s; %s", self.stream, attempt, error, _what_next(delay))
-                if isinstance(error, ServiceError):
-                    error.response["ResponseMetadata"]["RetryAttempts"] = attempt - 1
-                if delay is None or time.monotonic() + delay >= self.deadline:
-                    raise
-                self.failures.append(_record(error, delay))
-                time.sleep(delay)
-
     def send(self, attempt: int) -> Response:
         """One attempt: a response with status 200, or an error."""
         options = self.options
+        environment = self.opener.environment
+        self.endpoint_is_known = False
         endpoint = self.endpoint()
+        self.endpoint_is_known = True
         shared_limiter.acquire_call(self.limit_key, deadline=self.deadline)
-        request = AWSRequest(
+        request = Request(
             "POST",
             endpoint.url.rstrip("/") + PATH,
-            headers={"Content-Type": "application/json", "User-Agent": self.user_agent, **endpoint.headers},
-            data=self.body,
+            {"Content-Type": "application/json", "User-Agent": self.opener.user_agent, **endpoint.headers},
+            self.body,
         )
         if options.before_sign is not None:
             options.before_sign(request)
-        self.signer.sign(
+        signer = options.signer or self.opener.signer
+        signer.sign(
             request,
-            self.environment.credentials(),
-            region=endpoint.signing_region or self.environment.region,
+            environment.credentials(),
+            region=endpoint.signing_region or environment.region,
             service=endpoint.signing_name,
         )
         request.headers["amz-sdk-invocation-id"] = self.invocation_id
         request.headers["amz-sdk-request"] = f"attempt={attempt}; max={options.retry.max_attempts}"
-        prepared = request.prepare()
         if options.before_send is not None:
-            options.before_send(prepared)
+            options.before_send(request)
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TransportTimeout("the deadline passed before the request was sent", retryable=False)
-        response = self.transport.send(
-            prepared,
+        transport = options.transport or self.opener.transport
+        response = transport.send(
+            request,
             connect_timeout=min(left, options.connect_timeout),
             response_timeout=min(left, options.idle_timeout),
         )
@@ -168,16 +168,19 @@ class _Call:
         if options.media_endpoint_url is not None:
             return Endpoint(options.media_endpoint_url)
         if options.endpoint_resolver is not None:
-            return options.endpoint_resolver(self.stream, region=self.environment.region)
-        return Endpoint(self.endpoints.url_for(self.stream))
+            endpoint = options.endpoint_resolver(self.stream, region=self.opener.environment.region)
+            check_url("the url of the resolved endpoint", endpoint.url)
+            return endpoint
+        return Endpoint(self.opener.endpoints.url_for(self.stream))
 
     def delay_after(self, attempt: int, error: KvsFastError) -> float | None:
-        """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, and tried at once."""
+        """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, at once."""
         delay = self.options.retry.delay(attempt, error)
         was_asked = self.options.media_endpoint_url is None and self.options.endpoint_resolver is None
-        if was_asked and not self.endpoint_was_asked_again and endpoint_is_suspect(error):
+        may_have_moved = was_asked and self.endpoint_is_known and endpoint_is_suspect(error)
+        if may_have_moved and not self.endpoint_was_asked_again:
             self.endpoint_was_asked_again = True
-            self.endpoints.forget(self.stream)
+            self.opener.endpoints.forget(self.stream)
             if attempt < self.options.retry.max_attempts:
                 return 0.0
         return delay
@@ -197,16 +200,34 @@ class _Call:
         }
 
 
-def _record(error: KvsFastError, delay: float) -> dict[str, Any]:
-    is_service = isinstance(error, ServiceError)
-    return {
-        "Error": error.code if is_service else type(error).__name__,
-        "Message": str(error),
-        "HTTPStatusCode": error.status if is_service else None,
-        "RequestId": error.request_id if is_service else None,
-        "Delay": delay,
-    }
+def _retry(
+    action: Callable[[int], Result],
+    delay_after: Callable[[int, KvsFastError], float | None],
+    deadline: float,
+    what: str,
+    failures: list[dict[str, Any]] | None = None,
+) -> Result:
+    """``action(attempt)`` until it works, or until ``delay_after`` or the deadline says that it will not."""
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return action(attempt)
+        except (ServiceError, TransportError) as error:
+            delay = delay_after(attempt, error)
+            if isinstance(error, ServiceError):
+                error.response["ResponseMetadata"]["RetryAttempts"] = attempt - 1
+            if delay is None or time.monotonic() + delay >= deadline:
+                log.info("%s: attempt %d failed: %s; giving up", what, attempt, error)
+                raise
+            log.info("%s: attempt %d failed: %s; next in %.2f s", what, attempt, error, delay)
+            if failures is not None:
+                failures.append(_record(error, delay))
+            time.sleep(delay)
 
 
-def _what_next(delay: float | None) -> str:
-    return "giving up" if delay is None else f"next in {delay:.2f} s"
+def _record(error: ServiceError | TransportError, delay: float) -> dict[str, Any]:
+    record: dict[str, Any] = {"Error": type(error).__name__, "Message": str(error), "Delay": delay}
+    if isinstance(error, ServiceError):
+        record |= {"Error": error.code, "HTTPStatusCode": error.status, "RequestId": error.request_id}
+    return record

@@ -1,12 +1,12 @@
-"""Everything about a call that has a default: one frozen :class:`Options`, and the same names as keywords per call."""
+"""Everything about a call that has a default: one frozen :class:`Options`, or keywords per call."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from kvsfast.errors import UsageError
@@ -19,7 +19,7 @@ __all__ = ["OptionChanges", "Options"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """How calls are made. Immutable; ``client.with_options(...)`` and the keywords of a call give changed copies.
+    """How calls are made. Frozen: ``client.with_options(...)`` and the keywords of a call make copies.
 
     Times are seconds; ``math.inf`` waits for ever. A value that cannot be is a UsageError that names it.
     """
@@ -33,13 +33,13 @@ class Options:
     #: For the whole call, its retries and its body. Raises TransportTimeout.
     deadline: float = math.inf
     #: Which failures before the body are tried again, and when.
-    retry: RetryPolicy = StandardRetry()
-    #: Whether to wait for a free connection (three per stream and process); else the fourth is an error at once.
+    retry: RetryPolicy = field(default_factory=StandardRetry)
+    #: Whether to wait for one of the stream's three connections; else the fourth is an error at once.
     wait: bool = False
     #: Whether a body that ends inside an element raises TruncatedMedia.
     strict: bool = False
     #: What the parser may be made to hold.
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     #: Finds the data endpoint in place of GetDataEndpoint.
     endpoint_resolver: EndpointResolver | None = None
     #: Signs in place of Signature Version 4.
@@ -62,8 +62,10 @@ class Options:
                 raise UsageError(f"{name} is {getattr(self, name)!r}, expected True or False")
         if not isinstance(self.limits, Limits):
             raise UsageError(f"limits is {self.limits!r}, expected kvsfast.Limits")
-        if not callable(getattr(self.retry, "delay", None)):
-            raise UsageError(f"retry is {self.retry!r}, expected a retry policy such as StandardRetry(max_attempts=3)")
+        if not callable(getattr(self.retry, "delay", None)) or not hasattr(self.retry, "max_attempts"):
+            raise UsageError(
+                f"retry is {self.retry!r}, expected a retry policy such as StandardRetry(max_attempts=3)"
+            )
         if self.media_endpoint_url is not None:
             check_url("media_endpoint_url", self.media_endpoint_url)
         for name, method in (("signer", "sign"), ("transport", "send")):
@@ -78,7 +80,9 @@ class Options:
         """A copy with some values changed."""
         unknown = set(changes) - set(Options.__slots__)
         if unknown:
-            raise UsageError(f"there is no option {', '.join(sorted(unknown))}; options are {', '.join(Options.__slots__)}")
+            raise UsageError(
+                f"there is no option {', '.join(sorted(unknown))}; options are {', '.join(Options.__slots__)}"
+            )
         return dataclasses.replace(self, **changes) if changes else self
 
 
@@ -101,13 +105,18 @@ class OptionChanges(TypedDict, total=False):
     after_response: Callable[[Response], None] | None
 
 
-def check_url(argument: str, value: Any) -> str:
+def check_url(argument: str, value: object) -> str:
     """A URL with scheme and host and nothing that an endpoint cannot have, or UsageError."""
-    try:
-        url = urlsplit(value) if isinstance(value, str) else None
-        is_good = url is not None and url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good or any(character.isspace() for character in value) or url is None or url.query or url.fragment:
-        raise UsageError(f"{argument} is {value!r}, expected a URL such as https://host or http://host:port")
-    return value
+    if isinstance(value, str) and value.isprintable() and " " not in value:
+        try:
+            url = urlsplit(value)
+            if (
+                url.scheme in ("http", "https")
+                and url.hostname
+                and url.port != 0
+                and not url.query + url.fragment
+            ):
+                return value
+        except ValueError:
+            pass  # a port that is no number, a bracket left open
+    raise UsageError(f"{argument} is {value!r}, expected a URL such as https://host or http://host:port")

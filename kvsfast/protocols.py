@@ -1,14 +1,14 @@
 """The parts of a call that can be exchanged, as protocols: any object of the same shape will do.
 
-    Signer             signs a request                         default: kvsfast.signer.SigV4
-    Transport          sends a request, gives the response     default: kvsfast.transport.HttpTransport
-    RetryPolicy        a failure -> wait, or give up           default: kvsfast.retry.StandardRetry
-    EndpointResolver   a stream -> where its media is served   default: GetDataEndpoint, cached
+Signer             signs a request                         default: kvsfast.signer.SigV4
+Transport          sends a request, gives the response     default: kvsfast.transport.HttpTransport
+RetryPolicy        a failure -> wait, or give up           default: kvsfast.retry.StandardRetry
+EndpointResolver   a stream -> where its media is served   default: GetDataEndpoint, cached
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,9 +31,9 @@ class Credentials(Protocol):
     """Keys at one moment (botocore's ReadOnlyCredentials). Never logged."""
 
     @property
-    def access_key(self) -> str: ...
+    def access_key(self) -> str | None: ...
     @property
-    def secret_key(self) -> str: ...
+    def secret_key(self) -> str | None: ...
     @property
     def token(self) -> str | None: ...
 
@@ -45,15 +45,17 @@ class CredentialsProvider(Protocol):
         """The credentials that are valid now."""
 
 
-class Request(Protocol):
-    """An HTTP request, as botocore's AWSRequest has it. Hooks and signers may add headers."""
+@dataclass(slots=True)
+class Request:
+    """An HTTP request. Hooks may add and change headers; those that are there when it is signed are signed.
+
+    Host, Accept-Encoding and Content-Length are added when it is sent.
+    """
 
     method: str
     url: str
-    headers: MutableMapping[str, str]
-
-    @property
-    def body(self) -> bytes: ...
+    headers: dict[str, str]
+    body: bytes
 
 
 class Response(Protocol):

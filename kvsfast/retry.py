@@ -23,11 +23,12 @@ class StandardRetry:
     """The AWS SDKs' standard mode: exponential backoff with full jitter, a few attempts in all.
 
     Retried are failures of the wire, HTTP 500, 502, 503 and 504, throttling, and, unlike in botocore, the two
-    limits of GetMedia: calls per second and open connections of a stream. For those the wait is never less than
-    half of the backoff, since a slot needs time to become free.
+    limits of GetMedia: calls per second and open connections of a stream. For those the wait is never less
+    than half of the backoff, since a slot needs time to become free.
 
-    ``max_attempts``: in all, the first included. ``base``: seconds after the first failure at most, doubled with
-    each further one up to ``longest``. ``uniform``: where chance comes from, ``random.uniform`` by default.
+    ``max_attempts``: in all, the first included. ``base``: seconds after the first failure at most, doubled
+    with each further one up to ``longest``. ``uniform``: where chance comes from, ``random.uniform`` by
+    default.
     """
 
     max_attempts: int = 3
@@ -36,7 +37,11 @@ class StandardRetry:
     uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.max_attempts, int) or isinstance(self.max_attempts, bool) or self.max_attempts < 1:
+        if (
+            not isinstance(self.max_attempts, int)
+            or isinstance(self.max_attempts, bool)
+            or self.max_attempts < 1
+        ):
             raise UsageError(f"max_attempts is {self.max_attempts!r}, expected a whole number of at least 1")
         for name in ("base", "longest"):
             if not getattr(self, name) >= 0:

@@ -6,6 +6,7 @@ Any object with the same ``sign`` can take its place (:class:`kvsfast.protocols.
 from __future__ import annotations
 
 from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.credentials import ReadOnlyCredentials
 
 from kvsfast.protocols import Credentials, Request
@@ -14,8 +15,10 @@ __all__ = ["SigV4"]
 
 
 class SigV4:
-    """Adds X-Amz-Date, X-Amz-Security-Token if there is one, and Authorization. The body is part of what is signed."""
+    """Adds X-Amz-Date, X-Amz-Security-Token for a token, and Authorization. The body is signed, too."""
 
     def sign(self, request: Request, credentials: Credentials, *, region: str, service: str) -> None:
         keys = ReadOnlyCredentials(credentials.access_key, credentials.secret_key, credentials.token)
-        SigV4Auth(keys, service, region).add_auth(request)
+        signed = AWSRequest(request.method, request.url, headers=request.headers, data=request.body)
+        SigV4Auth(keys, service, region).add_auth(signed)
+        request.headers.update(signed.headers.items())

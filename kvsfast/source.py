@@ -20,8 +20,8 @@ PIECE = 64 * 1024
 
 
 class BinaryFile(Protocol):
-    """A binary file: it needs ``readinto`` or ``read``. ``readinto1``/``read1`` are preferred, since they do not wait
-    until the amount is full."""
+    """A binary file: it needs ``readinto`` or ``read``. ``readinto1``/``read1`` are preferred, since they do
+    not wait until the amount is full."""
 
     def read(self, size: int, /) -> bytes: ...
 
@@ -36,10 +36,10 @@ def parse(
     """Read media from ``source``: Kinesis Video documents one after another, or plain Matroska/WebM.
 
     ``source``: bytes or any buffer; the path of a file; a binary file object (not closed by us); an iterable
-    of bytes; or boto3's StreamingBody, e.g. the Payload of ``get_media``, read without waiting for full buffers.
-    ``strict``: a source that ends inside an element raises TruncatedMedia. ``limits``: see :class:`kvsfast.Limits`.
-    ``trailer``: whether fragments end with the service's continuation token (GetMedia: True,
-    GetMediaForFragmentList: False); None learns it from the first fragments.
+    of bytes; or boto3's StreamingBody, e.g. the Payload of ``get_media``, read without waiting for full
+    buffers. ``strict``: a source that ends inside an element raises TruncatedMedia. ``limits``: see
+    :class:`kvsfast.Limits`. ``trailer``: whether fragments end with the service's continuation token
+    (GetMedia: True, GetMediaForFragmentList: False); None learns it from the first fragments.
 
     UsageError: ``source`` is none of these. OSError: the file cannot be read.
     """
@@ -100,7 +100,9 @@ class FileSource:
         self._readinto: Callable[[Any], int | None] | None = getattr(file, "readinto1", None) or getattr(
             file, "readinto", None
         )
-        self._read: Callable[[int], bytes] | None = getattr(file, "read1", None) or getattr(file, "read", None)
+        self._read: Callable[[int], bytes] | None = getattr(file, "read1", None) or getattr(
+            file, "read", None
+        )
 
     def attach(self, buffer: ReceiveBuffer) -> None:
         self._buffer = buffer
@@ -116,7 +118,9 @@ class FileSource:
         with memoryview(self._buffer) as window:
             data = self._read(len(window))
             if not isinstance(data, bytes | bytearray):
-                raise UsageError(f"the file gives {type(data).__name__}, expected bytes: open it in binary mode")
+                raise UsageError(
+                    f"the file gives {type(data).__name__}, expected bytes: open it in binary mode"
+                )
             window[: len(data)] = data
         self._buffer.commit(len(data))
         return len(data) > 0
@@ -162,8 +166,8 @@ class IterableSource:
 
 
 class StreamingBodySource(IterableSource):
-    """Botocore's StreamingBody. Its own ``read`` waits until the amount is full, so we read the urllib3 response in
-    it, which its ``with`` gives: one HTTP chunk, or what one receive brought."""
+    """Botocore's StreamingBody. Its own ``read`` waits until the amount is full, so we read the urllib3
+    response in it, which its ``with`` gives: one HTTP chunk, or what one receive brought."""
 
     def __init__(self, body: Any) -> None:
         self._body = body

@@ -1,8 +1,8 @@
 """Reading: one body, read in one of four ways, by one thread at a time.
 
-A :class:`MediaReader` lies between a source of bytes and the compiled parser. The source fills the parser's own
-receive buffer; the compiled iterators call ``fill`` once per receive, never per event. :class:`MediaStream`
-is the reader of a GetMedia response.
+A :class:`MediaReader` lies between a source of bytes and the compiled parser. The source fills the parser's
+own receive buffer; the compiled iterators call ``fill`` once per receive, never per event.
+:class:`MediaStream` is the reader of a GetMedia response.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from kvsfast.protocols import Response
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from kvsfast._native.frames import Event, Fragment, Frame
+    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast.errors import InStreamError
 
 __all__ = ["MediaReader", "MediaStream"]
 
@@ -51,14 +52,19 @@ class Source(Protocol):
 class MediaReader:
     """Media of one source as raw bytes, events, frames or fragments.
 
-    The first of ``read``/``readinto``, ``events``, ``frames`` and ``fragments`` fixes the mode; another one is a
-    UsageError, the same one again goes on where it stopped, so leaving a loop early loses nothing. Leaving
-    ``with`` closes. Errors of the media and of the wire are raised after everything complete was delivered;
-    after a TransportTimeout reading may go on.
+    The first of ``read``/``readinto``, ``events``, ``frames`` and ``fragments`` fixes the mode; another one
+    is a UsageError, the same one again goes on where it stopped, so leaving a loop early loses nothing.
+    Leaving ``with`` closes. Errors of the media and of the wire are raised after everything complete was
+    delivered; after a TransportTimeout reading may go on.
     """
 
     def __init__(
-        self, source: Source, *, strict: bool = False, limits: Limits | None = None, trailer: bool | None = None
+        self,
+        source: Source,
+        *,
+        strict: bool = False,
+        limits: Limits | None = None,
+        trailer: bool | None = None,
     ) -> None:
         self._source = source
         self._strict = strict
@@ -74,16 +80,16 @@ class MediaReader:
 
     # -- the four ways of reading
 
-    def events(self) -> Iterator[Event]:
-        """FragmentStart, Frame, FragmentEnd, LateTags and InStreamError (returned, not raised) as they come."""
+    def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]:
+        """Every event in order: FragmentStart, Frame, FragmentEnd, LateTags, InStreamError (not raised)."""
         return EventIterator(self._parser_for("events"), self._fill)
 
     def frames(self) -> Iterator[Frame]:
-        """Each frame as soon as its last byte has arrived. Raises the InStreamError that the service wrote."""
+        """Each frame as soon as its last byte has arrived. Raises an InStreamError when its turn comes."""
         return FrameIterator(self._parser_for("frames"), self._fill)
 
     def fragments(self) -> Iterator[Fragment]:
-        """Each fragment when it ends, cut ones too (``is_complete``). Raises the InStreamError that the service wrote."""
+        """Each fragment when it ends, a cut one too. Raises an InStreamError when its turn comes."""
         return FragmentIterator(self._parser_for("fragments"), self._fill)
 
     def read(self, size: int = -1, /) -> bytes:
@@ -105,7 +111,7 @@ class MediaReader:
         return buffer.take(size)
 
     def readinto(self, target: Buffer, /) -> int:
-        """Raw media into a writable buffer: the number of bytes, 0 only at the end (or for an empty buffer)."""
+        """Raw media into a writable buffer: 1 or more bytes, 0 only at the end."""
         buffer = self._raw_buffer()
         if not memoryview(target).nbytes:
             return 0
@@ -122,7 +128,8 @@ class MediaReader:
         return self._is_closed
 
     def close(self) -> None:
-        """End reading and give the source back. Idempotent, from any thread: a blocked reader gets StreamClosed."""
+        """End reading and give the source back. Idempotent, from any thread: a blocked reader gets
+        StreamClosed."""
         self._is_closed = True
         self._source.shutdown()
         self._close_source()
@@ -139,7 +146,9 @@ class MediaReader:
 
     def _fill(self) -> bool:
         if not self._busy.acquire(blocking=False):
-            raise UsageError("the stream is being read by another thread; a reader serves one thread at a time")
+            raise UsageError(
+                "the stream is being read by another thread; a reader serves one thread at a time"
+            )
         try:
             if self._is_closed:
                 raise StreamClosed
@@ -178,7 +187,9 @@ class MediaReader:
 
     def _enter(self, mode: str) -> None:
         if self._mode and self._mode != mode:
-            raise UsageError(f"the stream is being read by {self._mode}(); it cannot be read by {mode}() as well")
+            raise UsageError(
+                f"the stream is being read by {self._mode}(); it cannot be read by {mode}() as well"
+            )
         self._mode = mode
 
     def _parser_for(self, mode: str) -> FragmentParser:
@@ -187,9 +198,12 @@ class MediaReader:
         self._enter(mode)
         if self._parser is None:
             self._parser = FragmentParser(
-                keep_fragments=mode == "fragments", strict=self._strict, trailer=self._trailer, limits=self._limits
+                keep_fragments=mode == "fragments",
+                strict=self._strict,
+                trailer=self._trailer,
+                limits=self._limits,
             )
-            self._parser.on_broken = self._close_source
+            self._parser.on_broken = self._source.close  # not a method of ours, which would make a circle
             self._source.attach(self._parser.buffer)
         return self._parser
 
@@ -206,10 +220,10 @@ class MediaReader:
 class MediaStream(MediaReader):
     """The response of one GetMedia call. The connection is open until the body ends, or until ``close``.
 
-    ``content_type``: what the service says (``video/webm``, although the media is Matroska);
-    ``request_id``: to be named to AWS support; ``response_metadata``: botocore's dict with RequestId,
-    HTTPStatusCode, HTTPHeaders and RetryAttempts, and with Endpoint, Host (the peer's address), Attempts (a list:
-    the error of each attempt that failed), Timings (seconds) and TLS (version and cipher, or None).
+    ``content_type``: what the service says (``video/webm``, although the media is Matroska); ``request_id``:
+    to be named to AWS support; ``response_metadata``: botocore's dict with RequestId, HTTPStatusCode,
+    HTTPHeaders and RetryAttempts, and with Endpoint, Host (the peer's address), Attempts (a list: the error
+    of each attempt that failed), Timings (seconds) and TLS (version and cipher, or None).
     """
 
     content_type: str
@@ -233,7 +247,8 @@ class MediaStream(MediaReader):
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return f"<MediaStream {state} request_id={self.request_id!r} endpoint={self.response_metadata['Endpoint']!r}>"
+        endpoint = self.response_metadata["Endpoint"]
+        return f"<MediaStream {state} request_id={self.request_id!r} endpoint={endpoint!r}>"
 
 
 class HttpBody:
@@ -296,10 +311,14 @@ class HttpBody:
             self._buffer.release()
             if time.monotonic() >= self._deadline:
                 raise self._deadline_passed() from error
-            raise TransportTimeout(f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on") from error
+            raise TransportTimeout(
+                f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on"
+            ) from error
         except OSError as error:
             received = self._decoder.wire_bytes
-            raise TransportError(f"the connection broke after {received} bytes of the body: {error}") from error
+            raise TransportError(
+                f"the connection broke after {received} bytes of the body: {error}"
+            ) from error
 
     def _limit_wait(self) -> None:
         left = self._deadline - time.monotonic()
@@ -308,7 +327,9 @@ class HttpBody:
         self._response.set_timeout(min(left, self._idle_timeout))
 
     def _deadline_passed(self) -> TransportTimeout:
-        return TransportTimeout("the deadline of the call has passed while its body was read", retryable=False)
+        return TransportTimeout(
+            "the deadline of the call has passed while its body was read", retryable=False
+        )
 
     def shutdown(self) -> None:
         if not self._is_closed:
@@ -323,6 +344,8 @@ class HttpBody:
     def __del__(self) -> None:
         if not getattr(self, "_is_closed", True):
             warnings.warn(
-                "a media stream was dropped without close(); use it in a with statement", ResourceWarning, stacklevel=2
+                "a media stream was dropped without close(); use it in a with statement",
+                ResourceWarning,
+                stacklevel=2,
             )
             self.close()

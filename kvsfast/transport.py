@@ -21,6 +21,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -35,7 +36,6 @@ from kvsfast.protocols import Request
 __all__ = ["HttpTransport"]
 
 log = logging.getLogger(__name__)
-
 
 
 class HttpTransport:
@@ -60,10 +60,13 @@ class HttpTransport:
         self._client_cert = client_cert
         self._proxies = proxies
         self._proxies_config = dict(proxies_config or {})
-        self._socket_options: list[tuple[int, int, int | bytes]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        self._socket_options: list[tuple[int, int, int | bytes]] = [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        ]
         if tcp_keepalive:
             self._socket_options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
         self._context: ssl.SSLContext | None = None
+        self._proxy_context: ssl.SSLContext | None = None
         self._context_lock = threading.Lock()
 
     def send(self, request: Request, *, connect_timeout: float, response_timeout: float) -> HttpResponse:
@@ -72,23 +75,18 @@ class HttpTransport:
         Raises ConnectFailed (DNS, a refused port, TLS, a proxy that says no), TransportTimeout, or
         TransportError when the connection breaks before the head is complete.
         """
-        url = urlsplit(request.url)
-        proxy = self._proxy_for(url)
-        where = f"{url.hostname}:{url.port or _DEFAULT_PORT[url.scheme]}"
-        if proxy is not None:
-            where += f" through the proxy {proxy.hostname}:{proxy.port}"
-        conn = self._connection(url, proxy, connect_timeout)
+        route = self._route(request.url)
+        conn = self._connection(route, connect_timeout)
         try:
             started = time.monotonic()
-            _connect(conn, where, connect_timeout)
+            _connect(conn, route.where, connect_timeout)
             connected = time.monotonic()
             sock = conn.sock
             sock.settimeout(_seconds(response_timeout))
-            target = request.url if proxy is not None and conn.proxy_is_forwarding else url.path or "/"
-            head = _exchange(conn, request, target, _proxy_headers(proxy, conn), where, response_timeout)
+            head = _exchange(conn, request, route, response_timeout)
             timings = {
                 "connect": conn.tcp_connected - started,
-                "tls": connected - conn.tcp_connected if url.scheme == "https" else 0.0,
+                "tls": connected - conn.tcp_connected if route.is_secure else 0.0,
                 "first_byte": time.monotonic() - connected,
             }
             return HttpResponse(conn, sock, head, request.url, timings)
@@ -96,28 +94,36 @@ class HttpTransport:
             conn.close()
             raise
 
-    def _connection(self, url: SplitResult, proxy: SplitResult | None, timeout: float) -> _Connection:
-        host = url.hostname or ""
-        port = url.port or _DEFAULT_PORT[url.scheme]
-        secure = url.scheme == "https"
-        common: dict[str, Any] = {"timeout": _seconds(timeout), "socket_options": self._socket_options}
-        if proxy is None:
-            if secure:
-                return _SecureConnection(host, port, ssl_context=self._tls_context(), **common)
-            return _PlainConnection(host, port, **common)
-        proxy_is_secure = proxy.scheme == "https"
-        forwarding = not secure or (
-            proxy_is_secure and bool(self._proxies_config.get("proxy_use_forwarding_for_https"))
+    def _route(self, target: str) -> _Route:
+        url = urlsplit(target)
+        proxy = self._proxy_for(url)
+        by_config = bool(self._proxies_config.get("proxy_use_forwarding_for_https"))
+        return _Route(
+            url,
+            proxy,
+            is_forwarded=proxy is not None
+            and (url.scheme == "http" or (proxy.scheme == "https" and by_config)),
         )
+
+    def _connection(self, route: _Route, timeout: float) -> _Connection:
+        common: dict[str, Any] = {"timeout": _seconds(timeout), "socket_options": self._socket_options}
+        proxy = route.proxy
+        if proxy is None:
+            if route.is_secure:
+                return _SecureConnection(route.host, route.port, ssl_context=self._tls_context(), **common)
+            return _PlainConnection(route.host, route.port, **common)
         common["proxy"] = parse_url(proxy.geturl())
         conn: _Connection
-        if secure or proxy_is_secure:
-            common["proxy_config"] = ProxyConfig(self._proxy_tls_context(), forwarding, None, None)
-            conn = _SecureConnection(proxy.hostname or "", proxy.port, ssl_context=self._tls_context(), **common)
+        if route.is_secure or proxy.scheme == "https":
+            proxy_context = self._proxy_tls_context() if proxy.scheme == "https" else None
+            common["proxy_config"] = ProxyConfig(proxy_context, route.is_forwarded, None, None)
+            conn = _SecureConnection(
+                proxy.hostname or "", proxy.port, ssl_context=self._tls_context(), **common
+            )
         else:
             conn = _PlainConnection(proxy.hostname or "", proxy.port, **common)
-        if not forwarding:
-            conn.set_tunnel(host, port, _proxy_authorization(proxy), scheme=proxy.scheme)
+        if not route.is_forwarded:
+            conn.set_tunnel(route.host, route.port, route.proxy_authorization, scheme=proxy.scheme)
         return conn
 
     def _proxy_for(self, url: SplitResult) -> SplitResult | None:
@@ -139,20 +145,66 @@ class HttpTransport:
     def _tls_context(self) -> ssl.SSLContext:
         with self._context_lock:
             if self._context is None:
-                self._context = _tls_context(self._verify, self._client_cert, "verify", "client_cert")
+                self._context = _tls_context(
+                    verify=self._verify, client_cert=self._client_cert, names=("verify", "client_cert")
+                )
             return self._context
 
     def _proxy_tls_context(self) -> ssl.SSLContext:
-        bundle = self._proxies_config.get("proxy_ca_bundle")
-        cert = self._proxies_config.get("proxy_client_cert")
-        return _tls_context(bundle or self._verify, cert, "proxy_ca_bundle", "proxy_client_cert")
+        with self._context_lock:
+            if self._proxy_context is None:
+                self._proxy_context = _tls_context(
+                    verify=self._proxies_config.get("proxy_ca_bundle") or self._verify,
+                    client_cert=self._proxies_config.get("proxy_client_cert"),
+                    names=("proxy_ca_bundle", "proxy_client_cert"),
+                )
+            return self._proxy_context
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The way to a URL: directly, or through a proxy, which forwards the request or opens a tunnel."""
+
+    url: SplitResult
+    proxy: SplitResult | None
+    is_forwarded: bool
+
+    @property
+    def is_secure(self) -> bool:
+        return self.url.scheme == "https"
+
+    @property
+    def host(self) -> str:
+        return self.url.hostname or ""
+
+    @property
+    def port(self) -> int:
+        return self.url.port or _DEFAULT_PORT[self.url.scheme]
+
+    @property
+    def where(self) -> str:
+        """For messages: without what a proxy's URL may hold of secrets."""
+        through = f" through the proxy {self.proxy.hostname}:{self.proxy.port}" if self.proxy else ""
+        return f"{self.host}:{self.port}{through}"
+
+    @property
+    def target(self) -> str:
+        return self.url.geturl() if self.is_forwarded else self.url.path or "/"
+
+    @property
+    def proxy_authorization(self) -> dict[str, str]:
+        if self.proxy is None or self.proxy.username is None:
+            return {}
+        name_and_password = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
+        return {"Proxy-Authorization": "Basic " + base64.b64encode(name_and_password.encode()).decode()}
 
 
 class HttpResponse:
     """A response whose head was read; see :class:`kvsfast.protocols.Response`.
 
-    ``timings``: seconds for ``connect`` (TCP, with DNS), ``tls`` (with the proxy's CONNECT) and ``first_byte``
-    (from the request sent to the head read). ``tls``: (version, cipher) or None. ``peer``: address and port.
+    ``timings``: seconds for ``connect`` (TCP, with DNS), ``tls`` (with the proxy's CONNECT) and
+    ``first_byte`` (from the request sent to the head read). ``tls``: (version, cipher) or None. ``peer``:
+    address and port.
     """
 
     def __init__(
@@ -212,7 +264,8 @@ class HttpResponse:
         sock = self._sock
         while isinstance(sock, SSLTransport):  # TLS to the service inside TLS to the proxy
             sock = sock.socket
-        # The plain socket's method: SSLSocket.shutdown would take the TLS object away from the blocked reader.
+        # The plain socket's method: SSLSocket.shutdown would take the TLS object away from the blocked
+        # reader.
         with contextlib.suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
@@ -274,7 +327,7 @@ def _seconds(timeout: float) -> float | None:
 
 
 def _tls_context(
-    verify: bool | str, client_cert: str | tuple[str, str] | None, verify_name: str, cert_name: str
+    *, verify: bool | str, client_cert: str | tuple[str, str] | None, names: tuple[str, str]
 ) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
@@ -290,25 +343,16 @@ def _tls_context(
             else:
                 context.load_verify_locations(cafile=verify)
         except OSError as error:
-            raise UsageError(f"{verify_name}: {verify!r} cannot be read as a CA bundle: {error}") from error
+            raise UsageError(f"{names[0]}: {verify!r} cannot be read as a CA bundle: {error}") from error
     if client_cert is not None:
         cert, key = (client_cert, None) if isinstance(client_cert, str) else client_cert
         try:
             context.load_cert_chain(cert, key)
         except OSError as error:
-            raise UsageError(f"{cert_name}: {cert!r} cannot be read as a certificate with key: {error}") from error
+            raise UsageError(
+                f"{names[1]}: {cert!r} cannot be read as a certificate with key: {error}"
+            ) from error
     return context
-
-
-def _proxy_authorization(proxy: SplitResult) -> dict[str, str]:
-    if proxy.username is None:
-        return {}
-    name_and_password = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
-    return {"Proxy-Authorization": "Basic " + base64.b64encode(name_and_password.encode()).decode()}
-
-
-def _proxy_headers(proxy: SplitResult | None, conn: _Connection) -> dict[str, str]:
-    return _proxy_authorization(proxy) if proxy is not None and conn.proxy_is_forwarding else {}
 
 
 def _connect(conn: _Connection, where: str, timeout: float) -> None:
@@ -337,22 +381,19 @@ def _connect(conn: _Connection, where: str, timeout: float) -> None:
     except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
         proxy_refused = "Tunnel connection failed: 4" in str(error)
         raise ConnectFailed(
-            f"cannot connect to {where}: {error}; check the proxy and the network", retryable=not proxy_refused
+            f"cannot connect to {where}: {error}; check the proxy and the network",
+            retryable=not proxy_refused,
         ) from error
 
 
-def _exchange(
-    conn: _Connection,
-    request: Request,
-    target: str,
-    proxy_headers: Mapping[str, str],
-    where: str,
-    timeout: float,
-) -> http.client.HTTPResponse:
+def _exchange(conn: _Connection, request: Request, route: _Route, timeout: float) -> http.client.HTTPResponse:
+    headers = {**route.proxy_authorization, **request.headers} if route.is_forwarded else request.headers
+    where = route.where
     try:
-        conn.putrequest(request.method, target)
-        for name, value in {**proxy_headers, **request.headers}.items():
+        conn.putrequest(request.method, route.target)
+        for name, value in headers.items():
             conn.putheader(name, value)
+        conn.putheader("Content-Length", str(len(request.body)))
         conn.endheaders(request.body)
         # Not urllib3's own getresponse: its response hides the socket.
         return http.client.HTTPConnection.getresponse(conn)

@@ -36,7 +36,7 @@ typedef struct {
 static inline int kvs_read_prefix(const uint8_t *p, size_t n, kvs_prefix *out)
 {
     int width = kvs_vint(p, n, &out->track);
-    if (width <= 0 || n < (size_t)width + 3 || out->track == KVS_UNKNOWN_SIZE)
+    if (width <= 0 || n < (size_t)width + 3)
         return KVS_BAD_BLOCK;
     p += width;
     out->time = (int16_t)(uint16_t)(p[0] << 8 | p[1]);
@@ -85,7 +85,7 @@ static inline int kvs_read_lace(unsigned lacing, const uint8_t *p, size_t n, uin
         for (unsigned i = 0; i + 1 < count; i++) {
             uint64_t raw;
             int width = kvs_vint(p + at, n - at, &raw);
-            if (width <= 0 || raw == KVS_UNKNOWN_SIZE)
+            if (width <= 0)
                 return KVS_BAD_LACE;
             at += (size_t)width;
             if (i == 0)

@@ -71,8 +71,7 @@ static inline unsigned kvs_vint_width(uint8_t first)
     return first ? (unsigned)__builtin_clz((unsigned)first) - 23u : 9u;
 }
 
-/* VINT data without its marker (section 4). *value = KVS_UNKNOWN_SIZE when all data bits are one, at any width.
- * Returns the width, KVS_NEED_MORE or KVS_BAD_SIZE. */
+/* VINT data without its marker (section 4). Returns the width, KVS_NEED_MORE or KVS_BAD_SIZE. */
 static inline int kvs_vint(const uint8_t *p, size_t n, uint64_t *value)
 {
     if (n == 0)
@@ -82,9 +81,7 @@ static inline int kvs_vint(const uint8_t *p, size_t n, uint64_t *value)
         return KVS_BAD_SIZE;
     if (n < width)
         return KVS_NEED_MORE;
-    uint64_t mask = (UINT64_C(1) << (7 * width)) - 1;
-    uint64_t v = kvs_uint(p, width) & mask;
-    *value = v == mask ? KVS_UNKNOWN_SIZE : v;
+    *value = kvs_uint(p, width) & ((UINT64_C(1) << (7 * width)) - 1);
     return (int)width;
 }
 
@@ -111,6 +108,8 @@ static inline int kvs_read_header(const uint8_t *p, size_t n, kvs_header *out)
     int width = kvs_vint(p + id_width, n - id_width, &out->size);
     if (width <= 0)
         return width;
+    if (out->size == (UINT64_C(1) << (7 * width)) - 1) /* all ones, at any width (section 6.2) */
+        out->size = KVS_UNKNOWN_SIZE;
     out->id = id;
     out->length = id_width + (uint32_t)width;
     return (int)out->length;

@@ -6,17 +6,19 @@ stack of open masters; ``_Document`` and ``_Fragment`` hold what the events are 
 
 Where the rules leave a choice, this is what was chosen:
 
-- Errors that a header shows (IDs, sizes, limits) count as soon as the header is there. What a block holds
-  counts when the whole SimpleBlock or BlockGroup is there: a cut block is only cut.
+- Errors that a header shows (IDs, sizes, limits) count as soon as the header is there. SimpleBlock, and
+  BlockGroup, Tags and Tracks of known size, count as a whole: a cut one is only cut.
+- Masters of known size that nobody reads (Cues, say) are stepped over with all that they hold.
 - An element that has no place where it stands (a known ID at root level, say) closes nothing before it is
   refused.
-- Offsets of errors are those of the header of the offending element; TruncatedMedia has the end of the
-  media.
+- Offsets of errors are those of the header of the offending element; a value that must not be is told of
+  the EBML header, Info, Tracks or Tag around it; TruncatedMedia has the end of the media.
 - Tags, Info, Tracks and BlockGroup count when they have ended, and that includes being closed early.
 - A block is delivered whole or not at all: one broken frame of a lace takes the others with it.
+- A plain Cluster that is cut before its Timestamp was no fragment yet.
 - A fragment of a service document reaches from the document's header (or from the end of the fragment
-  before it in the same document) to the end of its trailer, the header that closes it, or the EOF; and where
-  it is broken, as far as it was read.
+  before it in the same document) to the end of its trailer, the header that closes it, the broken element
+  (of which a BlockGroup or Tag is one as a whole) or the EOF.
 """
 
 from __future__ import annotations
@@ -32,12 +34,13 @@ from tests.matroska_elements import BY_ID, Element, may_contain
 from tests.reference_values import (
     INT64_MAX,
     KEPT_BINARY,
+    READ_MASTERS,
     Node,
     check_leaf_size,
     leaf_value,
     read_info,
-    read_tags,
-    read_track,
+    read_tag,
+    read_tracks,
     split_lace,
     undo_encodings,
     vint,
@@ -115,7 +118,7 @@ class _Walk:
     def __init__(self, data: bytes, strict: bool, trailer: bool | None, limits: Limits) -> None:
         self.data, self.strict, self.trailer, self.limits = data, strict, trailer, limits
         self.pos = 0
-        self.taken = 0  # where the last header that was accepted, or the last element that was read, ends
+        self.at = 0  # where the element begins that is being read
         self.stack: list[Node] = []
         self.events: list[Event] = []
         self.document: _Document | None = None
@@ -142,6 +145,8 @@ class _Walk:
     def step(self) -> None:
         """One header, and its element too unless that is a master to be entered."""
         offset = self.pos
+        if not any(node.name in ("BlockGroup", "Tag") for node in self.stack):
+            self.at = offset
         header = self.read_header()
         if header is None:  # too few bytes for a header at the end of a master: no element
             self.skip_to(int(self.limit))
@@ -152,7 +157,8 @@ class _Walk:
         if self.barren > self.limits.max_barren_elements:
             self.exceed("max_barren_elements", self.barren, self.limits.max_barren_elements, offset)
         is_master = element is not None and element.type == "m"
-        if size is None and (not is_master or name == "BlockGroup"):
+        in_group = any(node.name == "BlockGroup" for node in self.stack)
+        if size is None and (not is_master or name == "BlockGroup" or in_group):
             raise MediaError(f"{name} of unknown size", offset=offset)
         is_misplaced = not self.make_room(element, offset)
         end = None if size is None else self.pos + size
@@ -164,7 +170,7 @@ class _Walk:
             is_misplaced = True
         if is_misplaced and end is None:
             raise MediaError(f"{name} of unknown size in {self.stack[-1].name}", offset=offset)
-        if element is None or is_misplaced or element.parent == "*":
+        if element is None or is_misplaced or self.is_unread(element, end):
             assert end is not None
             self.skip_to(end)
         elif is_master:
@@ -172,6 +178,12 @@ class _Walk:
         else:
             assert end is not None
             self.leaf(element, offset, end)
+
+    def is_unread(self, element: Element, end: int | None) -> bool:
+        """Whether the element is stepped over."""
+        return element.parent == "*" or (
+            element.type == "m" and element.name not in READ_MASTERS and end is not None
+        )
 
     def read_header(self) -> tuple[Element | None, int | None, int] | None:
         """Element, size and where its data begins. None: the parent ends before a header can.
@@ -211,7 +223,7 @@ class _Walk:
     def skip_to(self, end: int) -> None:
         if end > len(self.data):
             raise _Cut
-        self.pos = self.taken = end
+        self.pos = end
 
     def make_room(self, element: Element | None, offset: int) -> bool:
         """Close what ends before ``element``. False: it has no place here and must be skipped."""
@@ -261,8 +273,6 @@ class _Walk:
             assert node.end is not None
             if node.end - self.pos > limits.max_block_size:
                 self.exceed("max_block_size", node.end - self.pos, limits.max_block_size, node.offset)
-            if node.end > len(self.data):
-                raise _Cut
         elif name == "SimpleTag":
             assert document is not None
             document.tag_count += 1
@@ -273,7 +283,8 @@ class _Walk:
             document.track_count += 1
             if document.track_count > limits.max_tracks:
                 self.exceed("max_tracks", document.track_count, limits.max_tracks, node.offset)
-        self.taken = self.pos
+        if name in ("BlockGroup", "Tags", "Tracks") and node.end is not None and node.end > len(self.data):
+            raise _Cut
         node.is_ignored |= bool(self.stack) and self.stack[-1].is_ignored
         self.stack.append(node)
 
@@ -300,25 +311,15 @@ class _Walk:
         if element.type == "b" and name not in KEPT_BINARY | {"SimpleBlock", "Block"}:
             return
         value = leaf_value(element, self.data[begin:end])
-        if name == "DocType":
-            if value not in ("matroska", "webm"):
-                raise MediaError(f"DocType is {value!r}", offset=offset)
-        elif name in ("EBMLReadVersion", "EBMLMaxIDLength", "EBMLMaxSizeLength"):
-            most = {"EBMLReadVersion": 1, "EBMLMaxIDLength": 4, "EBMLMaxSizeLength": 8}[name]
-            if value > most:
-                raise MediaError(f"{name} is {value}", offset=offset)
-        elif name in ("TimestampScale", "TrackNumber"):
-            if value == 0:
-                raise MediaError(f"{name} is 0", offset=offset)
-        elif name == "Timestamp":
+        if name == "Timestamp":
             if parent.first("Timestamp") is None:
                 parent.items.append((name, value))
                 self.cluster_has_time(value, parent)
             return
-        elif name == "SimpleBlock":
+        if name == "SimpleBlock":
             self.block(value, offset, parent.first("Timestamp"), None)
             return
-        elif name == "Block":
+        if name == "Block":
             value = (offset, value)
         parent.items.append((name, value))
 
@@ -328,9 +329,11 @@ class _Walk:
         assert document is not None
         value: Any = node
         if node.name == "EBML":
-            document.doc_type = node.first("DocType", "matroska")
+            document.doc_type = self.read_doc_type(node)
         elif node.name == "Segment":
             self.end_document(offset)
+        elif node.name == "Tag":
+            value = read_tag(node)
         elif node.name == "Tags":
             self.tags(node, offset)
         elif node.name == "Cluster":
@@ -340,13 +343,23 @@ class _Walk:
             if block is not None:
                 self.block(block[1], block[0], self.stack[-1].first("Timestamp"), node)
         elif node.name == "Info" and not node.is_ignored:
+            if node.first("TimestampScale") == 0:
+                raise MediaError("TimestampScale is 0", offset=node.offset)
             document.info = node
         elif node.name == "Tracks" and not node.is_ignored:
-            document.tracks = Tracks(node.all("TrackEntry"))
-        elif node.name == "TrackEntry" and not node.is_ignored:
-            value = read_track(node, self.limits)
+            document.tracks = read_tracks(node, self.limits)
         if self.stack and node.name not in ("BlockGroup", "Cluster", "Cues", "Tags"):
             self.stack[-1].items.append((node.name, value))
+
+    def read_doc_type(self, header: Node) -> str:
+        """DocType, once the header is found to be one that can be read (RFC 8794, section 11.2)."""
+        doc_type: str = header.first("DocType", "matroska")
+        if doc_type not in ("matroska", "webm"):
+            raise MediaError(f"DocType is {doc_type!r}", offset=header.offset)
+        for name, most in {"EBMLReadVersion": 1, "EBMLMaxIDLength": 4, "EBMLMaxSizeLength": 8}.items():
+            if header.first(name, most) > most:
+                raise MediaError(f"{name} is {header.first(name)}", offset=header.offset)
+        return doc_type
 
     # --- fragments ---
 
@@ -396,9 +409,9 @@ class _Walk:
         )
 
     def break_fragment(self) -> None:
-        """What follows is broken; the fragment that is open is not complete."""
+        """The element that is being read is broken; the fragment before it is not complete."""
         if self.document is not None and self.document.fragment is not None:
-            self.end_fragment(self.taken, False)
+            self.end_fragment(self.at, False)
 
     def cluster_has_time(self, timestamp: int, cluster: Node) -> None:
         document = self.document
@@ -420,7 +433,10 @@ class _Walk:
     def tags(self, node: Node, offset: int) -> None:
         document = self.document
         assert document is not None
-        tags, service = read_tags(node)
+        tags, service = Tags(), dict[str, Any]()
+        for producer, told in node.all("Tag"):
+            tags += producer
+            service |= told
         document.service |= service
         fragment = document.fragment
         if fragment is not None:
@@ -436,8 +452,8 @@ class _Walk:
                 self.end_fragment(offset, False, token)
             document.service.clear()
             error = in_stream_error(error_id, error_code, message, number)
-            told = error.error_id, error.error_code, error.fragment_number, error.retryable, error.message
-            self.emit(Error(*told))
+            values = error.error_id, error.error_code, error.fragment_number, error.retryable, error.message
+            self.emit(Error(*values))
         elif token is not None and number is not None:
             if fragment is None:
                 self.start_fragment(None)
@@ -471,9 +487,8 @@ class _Walk:
             if not is_cut:
                 while self.stack and self.stack[-1].name not in ("EBML", "Segment"):
                     self.close(end)
-            for cluster in self.stack:
-                if cluster.name == "Cluster":
-                    self.end_cluster(cluster, end, False)
+            if document.fragment is not None and document.fragment.start.number is None:
+                self.end_fragment(end, False)
             if document.number is not None and document.fragment is None:
                 self.start_fragment(None)
             if document.fragment is not None:

@@ -11,7 +11,7 @@ import math
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +26,7 @@ from kvsfast.model import (
     Projection,
     SegmentInfo,
     Track,
+    Tracks,
     VideoTrack,
 )
 from kvsfast.tags import SERVICE_TAGS, Tag, Tags
@@ -165,7 +166,7 @@ def _fill(cls: type, node: Node, names: dict[str, str], **more: Any) -> Any:
 
 def _words(cls: type, *without: str) -> dict[str, str]:
     """Field name -> element name, where one is only the spelling of the other: pixel_width -> PixelWidth."""
-    names = [field.name for field in dataclasses.fields(cls) if field.name not in without]
+    names = [each.name for each in dataclasses.fields(cls) if each.name not in without]
     return {name: "".join(word.capitalize() for word in name.split("_")) for name in names}
 
 
@@ -192,7 +193,16 @@ _TRACK = {
     "timestamp_scale": "TrackTimestampScale",
     "max_block_addition_id": "MaxBlockAdditionID",
 }
-_FLAGS = [field.name for field in dataclasses.fields(Track) if field.name.startswith("flag_")]
+_FLAGS = {name: words for name, words in _words(Track).items() if name.startswith("flag_")}
+
+#: Masters that somebody reads. The others are stepped over with all that they hold, if their size is known.
+READ_MASTERS = set(
+    """
+    EBML Segment Info Tracks TrackEntry Video Colour MasteringMetadata Projection Audio ContentEncodings
+    ContentEncoding ContentCompression ContentEncryption ContentEncAESSettings Cluster BlockGroup
+    BlockAdditions BlockMore Tags Tag Targets SimpleTag
+    """.split()  # noqa: SIM905
+)
 
 
 def _read_video(node: Node) -> VideoTrack:
@@ -226,7 +236,7 @@ def _read_encoding(node: Node) -> ContentEncoding:
 def undo_encodings(
     data: bytes, encodings: Sequence[ContentEncoding], scope: int, most: int, offset: int
 ) -> bytes | None:
-    """``data`` with every step of this scope undone, the highest order first; None where one is not supported.
+    """``data`` with every step of this scope undone, the highest order first; None if one is not supported.
 
     Scope 1: frames, 2: CodecPrivate (RFC 9559, section 5.1.4.1.31).
     """
@@ -251,16 +261,22 @@ def undo_encodings(
     return data
 
 
-def read_track(node: Node, limits: Limits) -> Track:
+def read_tracks(node: Node, limits: Limits) -> Tracks:
+    return Tracks(_read_track(entry, limits, node.offset) for entry in node.all("TrackEntry"))
+
+
+def _read_track(node: Node, limits: Limits, offset: int) -> Track:
     """One TrackEntry. Its number is mandatory, its durations must not be 0 (RFC 9559, section 5.1.4.1)."""
-    if node.first("TrackNumber") is None:
-        raise MediaError("TrackEntry without TrackNumber", offset=node.offset)
-    flags = {name: node.first("".join(word.capitalize() for word in name.split("_"))) for name in _FLAGS}
+    if not node.first("TrackNumber"):
+        raise MediaError("TrackNumber is 0 or not there", offset=offset)
+    if not 0 < node.first("TrackTimestampScale", 1.0) < math.inf:
+        raise MediaError("TrackTimestampScale is not above 0", offset=offset)
+    flags = {name: node.first(words) for name, words in _FLAGS.items()}
     video, audio, private = node.first("Video"), node.first("Audio"), node.first("CodecPrivate")
     written = node.first("ContentEncodings", Node("", 0, 0)).all("ContentEncoding")
     encodings = tuple(map(_read_encoding, written))
     if private is not None:
-        decoded = undo_encodings(private, encodings, 2, limits.max_block_size, node.offset)
+        decoded = undo_encodings(private, encodings, 2, limits.max_block_size, offset)
         private = private if decoded is None else decoded
     track: Track = _fill(
         Track,
@@ -291,42 +307,42 @@ def _read_simple_tag(node: Node, target: int, uids: tuple[int, ...]) -> Tag:
     )
 
 
-def _simple_tags(node: Node) -> Iterator[Tag]:
-    for tag in node.all("Tag"):
-        targets = tag.first("Targets", Node("", 0, 0))
-        target, uids = targets.first("TargetTypeValue", 50), tuple(targets.all("TagTrackUID"))
-        for simple in tag.all("SimpleTag"):
-            yield _read_simple_tag(simple, target, uids)
+_DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 
 
-_DECIMAL = re.compile(r"(-?)([0-9]+)(?:\.([0-9]*))?", re.ASCII)
-
-
-def _milliseconds(tag: Tag, places: int, offset: int) -> int:
-    """A decimal number as a whole one, shifted by ``places``; further digits are dropped."""
+def _milliseconds(tag: Tag, offset: int) -> int:
+    """Decimal seconds (further digits are dropped), or for MILLIS_BEHIND_NOW whole milliseconds."""
     match = _DECIMAL.fullmatch(tag.value or "")
-    if match is None:
+    is_behind = SERVICE_TAGS[tag.name] == "millis_behind_now"
+    if match is None or (is_behind and match[3]):
         raise MediaError(f"{tag.name} is not a decimal number", offset=offset)
-    sign, whole, fraction = match[1], match[2], match[3] or ""
-    value = int(sign + whole + fraction.ljust(places, "0")[:places])
+    places = 0 if is_behind else 3
+    value = int(match[1] + match[2] + (match[3] or "").ljust(places, "0")[:places])
     if not -INT64_MAX - 1 <= value <= INT64_MAX:
         raise MediaError(f"{tag.name} is beyond 64 bits", offset=offset)
     return value
 
 
-def read_tags(node: Node) -> tuple[Tags, dict[str, Any]]:
-    """The producer's tags of a Tags element, and what the service says: field of SERVICE_TAGS -> value."""
+def read_tag(node: Node) -> tuple[Tags, dict[str, Any]]:
+    """The producer's SimpleTags of a Tag, and what the service says: field of SERVICE_TAGS -> value.
+
+    An empty number, token or error says nothing.
+    """
+    targets = node.first("Targets", Node("", 0, 0))
+    target, uids = targets.first("TargetTypeValue", 50), tuple(targets.all("TagTrackUID"))
     producer: list[Tag] = []
     service: dict[str, Any] = {}
-    for tag in _simple_tags(node):
+    for simple in node.all("SimpleTag"):
+        tag = _read_simple_tag(simple, target, uids)
         field = SERVICE_TAGS.get(tag.name)
         if field is None:
             producer.append(tag)
-        elif tag.value is not None:
-            if field in ("server_timestamp", "producer_timestamp"):
-                service[field] = _milliseconds(tag, 3, node.offset)
-            elif field == "millis_behind_now":
-                service[field] = _milliseconds(tag, 0, node.offset)
-            else:
-                service[field] = tag.value
+        elif tag.value is not None and field in (
+            "server_timestamp",
+            "producer_timestamp",
+            "millis_behind_now",
+        ):
+            service[field] = _milliseconds(tag, node.offset)
+        elif tag.value:
+            service[field] = tag.value
     return Tags(producer), service

@@ -1,11 +1,12 @@
 """A server on a real socket whose every byte and pause is scripted, over TCP and TLS, and a forward proxy.
 
-A script is a function that is given the :class:`Peer` after its request was read. The nth connection runs the nth
-script; further ones run the last. What a script raises fails the test when the server is left.
+A script is a function that is given the :class:`Peer` after its request was read. The nth connection runs the
+nth script; further ones run the last. What a script raises fails the test when the server is left.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.client
 import io
@@ -78,10 +79,8 @@ class Peer:
         """End the sending side cleanly, with TLS' own notice if there is TLS."""
         if isinstance(self.sock, ssl.SSLSocket):
             self.sock.settimeout(HANG)
-            try:
+            with contextlib.suppress(OSError):  # the client closed without waiting for our notice
                 self.sock.unwrap()
-            except OSError:
-                pass  # the client closed without waiting for our notice
             return
         self.sock.shutdown(socket.SHUT_WR)
 
@@ -92,11 +91,9 @@ class Peer:
     def until_closed(self) -> None:
         """Wait until the client has closed."""
         self.sock.settimeout(HANG)
-        try:
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
             while self.sock.recv(65536):
                 pass
-        except (ConnectionError, ssl.SSLError):
-            pass
 
 
 Script = Callable[[Peer], None]
@@ -204,14 +201,15 @@ def respond(body: bytes = b"", status: str = "200 OK", **headers: str) -> Script
     """A whole response with a length, then the end of the connection."""
 
     def script(peer: Peer) -> None:
-        peer.send(head(status, Content_Length=str(len(body)), **headers) + body)
+        peer.send(head(status, Content_Length=str(len(body)), Connection="close", **headers) + body)
         peer.close()
 
     return script
 
 
 class Proxy(Server):
-    """A forward proxy: CONNECT for tunnels, absolute targets for plain HTTP. ``authorization``: demanded or 407."""
+    """A forward proxy: CONNECT for tunnels, absolute targets for plain HTTP. ``authorization``: demanded or
+    407."""
 
     def __init__(self, *, authorization: str | None = None, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(self._relay, tls=tls)
@@ -219,7 +217,10 @@ class Proxy(Server):
 
     def _relay(self, peer: Peer) -> None:
         request = peer.request
-        if self._authorization is not None and request.headers.get("Proxy-Authorization") != self._authorization:
+        if (
+            self._authorization is not None
+            and request.headers.get("Proxy-Authorization") != self._authorization
+        ):
             peer.send(head("407 Proxy Authentication Required", Content_Length="0"))
             peer.close()
             return
@@ -231,7 +232,9 @@ class Proxy(Server):
             return
         address, _, path = request.target.removeprefix("http://").partition("/")
         host, _, port = address.rpartition(":")
-        headers = [f"{name}: {value}" for name, value in request.headers.items() if name != "Proxy-Authorization"]
+        headers = [
+            f"{name}: {value}" for name, value in request.headers.items() if name != "Proxy-Authorization"
+        ]
         with socket.create_connection((host, int(port)), HANG) as upstream:
             upstream.sendall("\r\n".join([f"{request.method} /{path} HTTP/1.1", *headers, "", ""]).encode())
             upstream.sendall(request.body)

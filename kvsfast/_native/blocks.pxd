@@ -38,6 +38,7 @@ cdef class BlockReader:
     cdef ReceiveBuffer buffer
     cdef kvs_cluster cluster    # what the hot loop must know
     cdef dict states            # track number -> TrackState
+    cdef uint64_t child_at      # offset of the child of a BlockGroup being read
     cdef bint keeping
     cdef uint64_t max_frames, max_payload, max_block, max_binary
     # the rows: when keeping, of the whole fragment; else since the last hand-out
@@ -62,6 +63,7 @@ cdef class BlockReader:
     ) except -1
     cdef bytes undo_encodings(self, bytes payload, list steps)
     cdef int add_group(self) except -1
+    cdef object timestamp_scale(self, uint64_t track)
     cdef int take_additions(self, const uint8_t *p, size_t left, list additions) except -1
     cdef bint take_child(self, const uint8_t **p, size_t *left, kvs_header *h, int parent, int *element) except -1
     cdef uint64_t child_uint(self, const uint8_t *p, kvs_header *h) except? 12345

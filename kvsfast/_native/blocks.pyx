@@ -78,7 +78,7 @@ cdef class BlockReader:
             state.scale = track.timestamp_scale
             duration = track.default_duration_ns or 0
             state.default_duration_ns = duration if duration < (1 << 52) else 0     # 52 days: no duration of a frame
-            encodings = [step for step in track.content_encodings if step.scope & 1]
+            encodings = headers.steps_to_undo(track.content_encodings, 1)
             if encodings and track.is_decoded:
                 state.steps = [(step.comp_algo, step.comp_settings) for step in encodings]
             state.stored = bool(encodings) and not track.is_decoded
@@ -273,6 +273,7 @@ cdef class BlockReader:
         cdef Scanner s = self.scanner
         cdef const uint8_t *p = s.data
         cdef size_t left = s.size, block_size = 0
+        cdef uint64_t block_at = 0
         cdef const uint8_t *block = NULL
         cdef kvs_header h
         cdef int element
@@ -284,9 +285,10 @@ cdef class BlockReader:
         while self.take_child(&p, &left, &h, KVS_BlockGroup, &element):
             if element == KVS_Block and block == NULL:
                 block = p
+                block_at = self.child_at
                 block_size = <size_t>h.size
             elif element == KVS_BlockDuration and duration is None:
-                duration = self.child_uint(p, &h) * self.cluster.scale
+                duration = self.child_uint(p, &h)
             elif element == KVS_ReferenceBlock:
                 key = False
             elif element == KVS_DiscardPadding and padding is None:
@@ -299,12 +301,20 @@ cdef class BlockReader:
         if block == NULL:
             return 0
         if duration is not None or padding is not None or additions:
-            if kvs_read_prefix(block, block_size, &prefix) > 0 and prefix.flags & 0x06:
-                duration = None         # of the block, not of one of its frames
+            if kvs_read_prefix(block, block_size, &prefix) > 0:
+                if prefix.flags & 0x06:
+                    duration = None     # of the block, not of one of its frames
+                if duration is not None:
+                    duration = round(duration * self.timestamp_scale(prefix.track)) * self.cluster.scale
             self.extras.append((duration, padding, tuple(additions)))
             extra = <uint32_t>len(self.extras)
+        s.at = block_at
         self.add_block(block, block_size, True, key, extra)
         return 0
+
+    cdef object timestamp_scale(self, uint64_t track):
+        cdef TrackState state = self.states.get(track)
+        return 1 if state is None or state.scale == 1.0 else state.scale
 
     cdef int take_additions(self, const uint8_t *p, size_t left, list additions) except -1:
         cdef kvs_header h, inner
@@ -340,6 +350,7 @@ cdef class BlockReader:
         cdef Scanner s = self.scanner
         cdef int status = kvs_read_header(p[0], left[0], h)
         cdef uint64_t at = s.at + s.header + <uint64_t>(p[0] - s.data)
+        self.child_at = at
         if status == KVS_NEED_MORE:
             return False
         if status < 0:
@@ -359,5 +370,5 @@ cdef class BlockReader:
 
     cdef uint64_t child_uint(self, const uint8_t *p, kvs_header *h) except? 12345:
         if h.size > 8:
-            raise self.scanner.error(f"element {h.id:X} has {h.size} bytes, at most 8 are allowed", self.scanner.at)
+            raise self.scanner.error(f"element {h.id:X} has {h.size} bytes, at most 8 are allowed", self.child_at)
         return kvs_uint(p, <size_t>h.size)

@@ -87,8 +87,8 @@ cdef class FragmentParser:
     cdef bint had_header, in_document, in_segment
     cdef uint64_t document_at
     cdef str doc_type
-    cdef uint64_t read_version, max_id_length, max_size_length
-    cdef object info, tracks, header_tags
+    cdef object info, tracks
+    cdef list header_tags       # one Tags for each element before the first Cluster
     cdef bint had_info, had_tracks, had_cluster, errored
     # the fragment
     cdef str number, token
@@ -215,7 +215,7 @@ cdef class FragmentParser:
                 if self.on_broken is not None:
                     self.on_broken()
                 if self.open:
-                    self.finish_fragment(False, <size_t>(self.scanner.at - self.buffer.origin))
+                    self.finish_fragment(False, <size_t>(error.offset - self.buffer.origin))
                 if self.has_rows() or self.queue:
                     return READY
         if self.failure is not None:
@@ -249,6 +249,9 @@ cdef class FragmentParser:
                     continue
                 if not self.eof:
                     return WAIT
+                if s.max_section:
+                    s.max_section = 0               # a section that will not come whole: walk what there is of it
+                    continue
                 self.end_of_input()
                 if not self.queue:
                     if self.failure is not None:
@@ -347,7 +350,7 @@ cdef class FragmentParser:
     cdef int forget_document(self) except -1:
         self.info = DEFAULT_INFO
         self.tracks = NO_TRACKS
-        self.header_tags = NO_TAGS
+        self.header_tags = []
         self.had_info = self.had_tracks = self.had_cluster = self.errored = False
         self.number = self.token = None
         self.server_ms = self.producer_ms = self.behind = None
@@ -364,9 +367,6 @@ cdef class FragmentParser:
         self.forget_document()
         self.had_header = True
         self.doc_type = None
-        self.read_version = 1
-        self.max_id_length = 4
-        self.max_size_length = 8
         self.start_holding()
         return 0
 
@@ -383,30 +383,23 @@ cdef class FragmentParser:
 
     cdef int take_header_value(self, int element) except -1:
         cdef Scanner s = self.scanner
-        if element == KVS_EBMLReadVersion:
-            self.read_version = s.uint_value(1)
-        elif element == KVS_EBMLMaxIDLength:
-            self.max_id_length = s.uint_value(4)
-        elif element == KVS_EBMLMaxSizeLength:
-            self.max_size_length = s.uint_value(8)
-        elif element == KVS_DocType:
+        cdef uint64_t value, most
+        if element == KVS_DocType:
             self.doc_type = s.text_value()
+            if self.doc_type not in ("matroska", "webm"):
+                raise s.error(f"DocType is {self.doc_type!r}, expected 'matroska' or 'webm'", s.at)
+        elif element in (KVS_EBMLReadVersion, KVS_EBMLMaxIDLength, KVS_EBMLMaxSizeLength):
+            most = 1 if element == KVS_EBMLReadVersion else 4 if element == KVS_EBMLMaxIDLength else 8
+            value = s.uint_value(most)
+            if value > most:
+                raise s.error(f"{s.name()} is {value}, up to {most} is understood", s.at)
         return 0
 
     cdef int end_header(self) except -1:
-        cdef Scanner s = self.scanner
-        if self.read_version > 1:
-            raise s.error(f"EBMLReadVersion is {self.read_version}, 1 is understood", s.at)
-        if self.max_id_length > 4:
-            raise s.error(f"EBMLMaxIDLength is {self.max_id_length}, 4 is understood", s.at)
-        if self.max_size_length > 8:
-            raise s.error(f"EBMLMaxSizeLength is {self.max_size_length}, 8 is understood", s.at)
         if self.doc_type is None:
             self.doc_type = "matroska"
-        elif self.doc_type not in ("matroska", "webm"):
-            raise s.error(f"DocType is {self.doc_type!r}, expected 'matroska' or 'webm'", s.at)
         if self.keep_fragments:
-            self.ebml_bytes = self.bytes_from(s.at)
+            self.ebml_bytes = self.bytes_from(self.scanner.at)
         self.begin_header_values()
         return 0
 
@@ -453,11 +446,12 @@ cdef class FragmentParser:
     cdef int close_document(self, bint complete, size_t upto) except -1:
         if self.open:
             self.finish_fragment(complete, upto)
-        elif self.is_bare() and not self.had_cluster:
+        elif self.is_bare():
             self.start_fragment()
             self.finish_fragment(complete, upto)
-        elif self.number is None and not self.had_cluster and self.header_tags:
-            self.give_late_tags(None, self.header_tags)
+        elif self.number is None and not self.had_cluster:
+            for tags in self.header_tags:
+                self.give_late_tags(None, tags)
         self.in_document = False
         self.hold = False
         self.cluster_ready = False
@@ -470,6 +464,10 @@ cdef class FragmentParser:
         cdef int level
         for level in range(2, s.depth + 1):     # an open master below the Segment: of known size, it is cut
             complete = complete and s.stack[level].unknown
+        if complete:                            # what is open ends here, as it would before the next document
+            while s.depth > 0 and s.stack[s.depth].element != KVS_Segment and s.stack[s.depth].element != KVS_EBML:
+                s.close_top()
+                self.close_master()
         if self.in_document:
             if self.is_bare() and (
                 self.trailer is True or self.saw_token or (self.trailer is None and not self.saw_bare)
@@ -528,11 +526,12 @@ cdef class FragmentParser:
             elif self.open:
                 self.end_tags = self.end_tags + tags
             else:
-                self.header_tags = self.header_tags + tags
+                self.header_tags.append(tags)
         if service is not None and service.is_error:
             number = service.number or self.number
             if self.open:
                 self.finish_fragment(False, self.buffer.pos)
+            self.number = None
             self.errored = self.ended = True
             self.queue.append(in_stream_error(service.error_id, service.error_code, service.error_message, number))
         elif over:
@@ -618,7 +617,9 @@ cdef class FragmentParser:
         start.server_timestamp_ms = self.server_ms
         start.producer_timestamp_ms = self.producer_ms
         start.tracks = self.tracks
-        start.tags = self.header_tags
+        start.tags = NO_TAGS
+        for tags in self.header_tags:
+            start.tags = start.tags + tags if start.tags else tags
         start.info = self.info
         start.cluster_timestamp = self.cluster_timestamp if self.had_cluster else None
         start.offset = self.fragment_at

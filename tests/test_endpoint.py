@@ -1,0 +1,114 @@
+"""Names, ARNs, and the memory for data endpoints."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+import kvsfast
+from kvsfast.endpoint import DataEndpoints, endpoint_from_url, stream_member, stream_name
+from kvsfast.environment import Environment
+from kvsfast.errors import ServiceError, UsageError
+from tests.wire import HANG, Peer, Server, respond
+
+pytestmark = pytest.mark.usefixtures("no_environment")
+
+ARN = "arn:aws-cn:kinesisvideo:cn-north-1:123456789012:stream/front.door_1-x/1511852109126"
+
+
+def test_names_and_arns() -> None:
+    assert stream_member("front.door_1-x") == {"StreamName": "front.door_1-x"}
+    assert stream_member("x" * 256) == {"StreamName": "x" * 256}
+    assert stream_member(ARN) == {"StreamARN": ARN}
+    assert stream_name(ARN) == stream_name("front.door_1-x") == "front.door_1-x"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "", "x" * 257, "a b", "a/b", "tür", "door\n", None, 7, b"door",
+        "arn:", ARN + "\n", ARN.replace("kinesisvideo", "kinesis"), ARN.rpartition("/")[0], ARN + "x",
+        ARN.replace("front", "x" * 1000), ARN.replace("stream/", "channel/"), ARN.replace("123", "me"),
+    ],
+)  # fmt: skip
+def test_what_is_no_stream(stream: object) -> None:
+    with pytest.raises(UsageError, match=r"^stream "):
+        stream_member(stream)
+
+
+@pytest.fixture
+def control() -> Iterator[Server]:
+    count = iter(range(1000))
+
+    def script(peer: Peer) -> None:
+        respond(json.dumps({"DataEndpoint": f"http://media:{next(count) + 1}"}).encode())(peer)
+
+    with Server(script) as server:
+        yield server
+
+
+def endpoints_of(control: Server, **keywords: float) -> DataEndpoints:
+    environment = Environment(
+        region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b", endpoint_url=control.url
+    )
+    return DataEndpoints(environment.control_client, **keywords)
+
+
+def test_answers_are_remembered_per_stream(control: Server) -> None:
+    endpoints = endpoints_of(control)
+    assert [endpoints.url_for(stream) for stream in ("a", "a", "b", "a")] == [
+        "http://media:1", "http://media:1", "http://media:2", "http://media:1",
+    ]  # fmt: skip
+    endpoints.forget("a")
+    endpoints.forget("never known")
+    assert endpoints.url_for("a") == "http://media:3"
+    assert [json.loads(request.body) for request in control.requests[:2]] == [
+        {"StreamName": name, "APIName": "GET_MEDIA"} for name in ("a", "b")
+    ]
+
+
+def test_answers_age(control: Server) -> None:
+    endpoints = endpoints_of(control, lifetime=0.02)
+    assert endpoints.url_for(ARN) == "http://media:1"
+    time.sleep(0.03)
+    assert endpoints.url_for(ARN) == "http://media:2"
+    assert json.loads(control.requests[0].body)["StreamARN"] == ARN
+
+
+def test_many_threads_ask_once(control: Server) -> None:
+    endpoints = endpoints_of(control)
+    got: list[str] = []
+    threads = [threading.Thread(target=lambda: got.append(endpoints.url_for("door"))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(HANG)
+    assert got == ["http://media:1"] * 20 and len(control.requests) == 1
+
+
+def test_a_failure_is_not_remembered() -> None:
+    with Server(respond(b"{}", "500 Oops"), respond(b'{"DataEndpoint": "http://media:1"}')) as control:
+        endpoints = endpoints_of(control)
+        with pytest.raises(ServiceError) as caught:
+            endpoints.url_for("door")
+        assert caught.value.retryable and caught.value.operation_name == "GetDataEndpoint"
+        assert endpoints.url_for("door") == "http://media:1"
+        assert len(control.requests) == 2  # botocore did not retry on its own
+
+
+def test_an_answer_that_is_no_url() -> None:
+    with Server(respond(b'{"DataEndpoint": "nowhere"}')) as control:
+        with pytest.raises(UsageError, match="DataEndpoint is 'nowhere'"):
+            endpoints_of(control).url_for("door")
+
+
+def test_endpoint_from_url() -> None:
+    resolver = endpoint_from_url("https://media:1", signing_region="us-west-2", headers={"X-A": "1"})
+    endpoint = resolver("any", region="eu-west-1")
+    assert endpoint == kvsfast.Endpoint("https://media:1", "us-west-2", "kinesisvideo", {"X-A": "1"})
+    with pytest.raises(UsageError, match="url is 'nowhere'"):
+        endpoint_from_url("nowhere")

@@ -1,0 +1,163 @@
+"""Who may know whom: a room imports only from rooms above it (docs/architecture.md). Read from the files
+themselves."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "kvsfast"
+
+#: Room -> rooms of kvsfast that it may import. ``*``: all.
+DOORS: dict[str, str] = {
+    "_version": "",
+    "errors": "",
+    "model": "errors",
+    "tags": "errors model",
+    "_native": "errors model tags",
+    "protocols": "errors",
+    "retry": "errors",
+    "limiter": "errors",
+    "options": "errors model protocols retry",
+    "signer": "protocols",
+    "transport": "errors protocols",
+    "faults": "errors",
+    "environment": "_version errors faults options protocols retry",
+    "endpoint": "errors faults options protocols",
+    "stream": "_native errors model protocols",
+    "source": "_native errors model stream",
+    "opening": "endpoint environment errors faults limiter model options protocols signer stream",
+    "client": "endpoint environment errors model opening options protocols stream transport",
+    "emulator": "_native errors model tags",
+    "media": "_native errors model tags",
+    "consume": "_native errors limiter model options protocols retry stream tags",
+    "cli": "*",
+    "__init__": "*",
+    "__main__": "*",
+}
+
+#: Libraries that are a room's own: package -> rooms that may import it.
+LIBRARIES: dict[str, str] = {
+    "urllib3": "transport",
+    "http.client": "transport emulator",
+    "ssl": "transport emulator",
+    "botocore.exceptions": "errors faults",
+    "botocore": "signer environment emulator",
+    "boto3": "",
+    "numpy": "media cli",
+    "av": "media cli",
+    "rich": "cli",
+    "trustme": "emulator",
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].partition(".")[0]
+
+
+def python_imports(text: str) -> Iterator[str]:
+    """Modules that are imported when the code runs; what only a type checker reads is left out."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+CYTHON_IMPORT = re.compile(r"^\s*(?:from\s+([\w.]+)\s+)?c?import\s+(.+)$", re.MULTILINE)
+
+
+def cython_imports(text: str) -> Iterator[str]:
+    text = re.sub(r"\(([^()]*)\)", lambda match: match[1].replace("\n", " "), text)
+    for module, names in CYTHON_IMPORT.findall(text):
+        for name in names.partition("#")[0].split(","):
+            name = name.strip().partition(" ")[0]
+            if name:
+                yield f"{module}.{name}" if module else name
+
+
+FILES = sorted(path for pattern in ("*.py", "*.pyx", "*.pxd") for path in PACKAGE.rglob(pattern))
+
+
+def imports(path: Path) -> set[str]:
+    text = path.read_text()
+    return set(python_imports(text) if path.suffix == ".py" else cython_imports(text))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_doors(path: Path) -> None:
+    room = room_of(path)
+    assert room in DOORS, f"the table has no room {room}"
+    allowed = DOORS[room].split()
+    for name in imports(path):
+        if not name.startswith("kvsfast.") or "*" in allowed:
+            continue
+        other = name.split(".")[1]
+        assert other == room or other in allowed, f"{room} imports {other}, and may know {allowed}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_libraries(path: Path) -> None:
+    room = room_of(path)
+    for name in imports(path):
+        library = next((each for each in LIBRARIES if name == each or name.startswith(each + ".")), None)
+        if library is not None:
+            assert room in LIBRARIES[library].split(), f"{room} imports {name}"
+
+
+def test_rooms_import_upwards_only() -> None:
+    """The table itself has no circle: every room comes after those that it knows."""
+    order = list(DOORS)
+    for room, others in DOORS.items():
+        for other in others.split():
+            if other != "*" and room not in ("emulator", "media", "consume"):
+                assert order.index(other) < order.index(room), f"{room} stands above {other}"
+
+
+def test_the_reader_sees_what_it_must() -> None:
+    assert set(python_imports("import a.b\nfrom c import d, e\nif TYPE_CHECKING:\n    import f")) == {
+        "a.b",
+        "c.d",
+        "c.e",
+    }
+    cython = "from kvsfast._native.x cimport (\n    A,\n    B as C,\n)\ncimport cython  # why\n"
+    cython += "from libc.math cimport *\n"
+    assert set(cython_imports(cython)) == {
+        "kvsfast._native.x.A",
+        "kvsfast._native.x.B",
+        "cython",
+        "libc.math.*",
+    }
+    assert any("kvsfast.errors" in name for name in imports(PACKAGE / "_native" / "chunked.pyx"))
+
+
+HEAVY = {"urllib3", "ssl", "http.client", "botocore.session"}
+
+
+def loaded_by(program: str) -> set[str]:
+    """Which of the heavy modules a fresh interpreter has after running the program."""
+    program += f"\nimport sys\nprint(*({HEAVY!r} & set(sys.modules)))"
+    command = [sys.executable, "-W", "error", "-c", program]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+@pytest.mark.parametrize(
+    "program", ["import kvsfast", "import kvsfast; kvsfast.parse(b'')", "from kvsfast import Options"]
+)
+def test_what_is_not_loaded(program: str) -> None:
+    assert loaded_by(program) == set()
+
+
+def test_what_is_loaded_on_first_use() -> None:
+    assert loaded_by("import kvsfast; kvsfast.Client") == HEAVY
