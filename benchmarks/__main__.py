@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import machine
+from benchmarks import machine, native
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.race import Lane, Race, Standing, run_race, standings
 from benchmarks.server import TRANSPORTS
@@ -27,7 +27,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     _add_race_options(parser)
     parser.set_defaults(run=_race)
+    modes = parser.add_subparsers(title="or instead", metavar="MODE")
+    micro = modes.add_parser("micro", help="ns per frame and HTTP decoding, in memory")
+    micro.add_argument("--rounds", type=_count, default=9, help="of each case, in turns (default 9)")
+    _add_json_option(micro)
+    micro.set_defaults(run=_micro)
     return parser
+
+
+def _add_json_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every measurement, and where it was made, as JSON"
+    )
 
 
 def _add_race_options(parser: argparse.ArgumentParser) -> None:
@@ -45,9 +56,7 @@ def _add_race_options(parser: argparse.ArgumentParser) -> None:
         "--workload", action="append", choices=WORKLOADS, metavar="NAME", help=f"of {', '.join(WORKLOADS)}"
     )
     parser.add_argument("--transport", action="append", choices=TRANSPORTS, metavar="NAME", help="tcp or tls")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write every measurement, and where it was made, as JSON"
-    )
+    _add_json_option(parser)
 
 
 def _count(text: str) -> int:
@@ -84,8 +93,12 @@ def _race(options: argparse.Namespace) -> None:
     for name, why in race.skipped.items():
         print(f"skipped {name}: {why}")
     print(machine.one_line(about))
-    if options.json:
-        options.json.write_text(json.dumps(_record(race, contenders, about), indent=1) + "\n")
+    _write_json(options.json, _record(race, contenders, about))
+
+
+def _write_json(path: Path | None, record: object) -> None:
+    if path:
+        path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def _say(what: str) -> None:
@@ -136,6 +149,40 @@ def _record(race: Race, contenders: list[Contender], about: dict[str, str]) -> d
         ],
         "skipped": race.skipped,
     }
+
+
+def _micro(options: argparse.Namespace) -> None:
+    from benchmarks.micro import BODIES, SHAPES, Timing, measure_bodies, measure_frames
+
+    about = machine.describe()
+    record: dict[str, list[Timing]] = {}
+    for name, shape in SHAPES.items():
+        record[name] = timings = measure_frames(shape, options.rounds)
+        print_table(
+            f"{name}: 200-byte frames, {shape.frames_per_document} in a document",
+            ("CPU", "ns/frame (min)", "/ first"),
+            [
+                (each.title, f"{each.median:.1f} ({each.best:.1f})", f"{each.median / timings[0].median:.2f}")
+                for each in timings
+            ],
+        )
+    for name, body in BODIES.items():
+        record[f"http-{name}"] = timings = measure_bodies(body, options.rounds)
+        print_table(
+            f"HTTP chunks decoded: {body.title}",
+            ("CPU", "GB/s (best)", "time / first"),
+            [
+                (each.title, f"{each.median:.1f} ({each.best:.1f})", f"{timings[0].median / each.median:.2f}")
+                for each in timings
+            ],
+        )
+    if why := native.missing():
+        print(f"skipped the programs in C: {why}")
+    print(machine.one_line(about))
+    _write_json(
+        options.json,
+        {"about": about, **{name: [asdict(each) for each in all_] for name, all_ in record.items()}},
+    )
 
 
 if __name__ == "__main__":
