@@ -32,6 +32,12 @@ def _parser() -> argparse.ArgumentParser:
     micro.add_argument("--rounds", type=_count, default=9, help="of each case, in turns (default 9)")
     _add_json_option(micro)
     micro.set_defaults(run=_micro)
+    latency = modes.add_parser("latency", help="from a paced server's send to the frame in hand")
+    latency.add_argument(
+        "--frames", type=_count, default=200, help="of 500 bytes, one each 50 ms (default 200)"
+    )
+    _add_json_option(latency)
+    latency.set_defaults(run=_latency)
     return parser
 
 
@@ -183,6 +189,33 @@ def _micro(options: argparse.Namespace) -> None:
         options.json,
         {"about": about, **{name: [asdict(each) for each in all_] for name, all_ in record.items()}},
     )
+
+
+def _latency(options: argparse.Namespace) -> None:
+    from benchmarks.latency import READERS, measure
+
+    about = machine.describe()
+    delays = [
+        measure(reader, transport, frames=options.frames, interval_s=0.05)
+        for transport in TRANSPORTS
+        for reader in READERS
+    ]
+    print_table(
+        f"{options.frames} frames of 500 bytes, one each 50 ms: ms from the send to the frame in hand",
+        ("reader", "transport", "median", "95 %", "median from before the send"),
+        [
+            (
+                delay.reader,
+                delay.transport,
+                f"{delay.median_ms:.3f}",
+                f"{delay.p95_ms:.3f}",
+                f"{delay.from_before_ms:.3f}",
+            )
+            for delay in delays
+        ],
+    )
+    print(machine.one_line(about))
+    _write_json(options.json, {"about": about, "delays": [asdict(delay) for delay in delays]})
 
 
 if __name__ == "__main__":

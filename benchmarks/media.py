@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from kvsfast.emulator import templates
 
-__all__ = ["FRAME_MS", "matroska", "service_documents", "service_head", "simple_block"]
+__all__ = ["FRAME_MS", "matroska", "number", "service_documents", "service_head", "simple_block"]
 
 #: Between two frames.
 FRAME_MS = 20
