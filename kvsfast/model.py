@@ -305,7 +305,7 @@ class AudioTrack:
 
 @dataclass(frozen=True, slots=True)
 class ContentEncoding:
-    """One step that was applied to a track's data (RFC 9559, section 5.1.4.1.31).
+    """One step that was applied to a track's data, in ascending ``order`` (RFC 9559, section 5.1.4.1.31).
 
     ``scope``: bits 1 = frames, 2 = CodecPrivate. ``type``: 0 compression, 1 encryption. ``comp_algo``: 0 zlib,
     1 bzip2, 2 lzo1x, 3 header stripping; ``comp_settings``: for 3, the bytes that were stripped.

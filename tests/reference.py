@@ -21,12 +21,11 @@ Where the rules leave a choice, this is what was chosen:
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
 from kvsfast.errors import LimitExceeded, MediaError
-from kvsfast.model import Limits, Track, Tracks
+from kvsfast.model import Limits, Tracks
 from kvsfast.tags import Tags, in_stream_error
 from tests.event_values import End, Error, Event, Frame, Late, Raised, Start, comparable
 from tests.matroska_elements import BY_ID, Element, may_contain
@@ -40,6 +39,7 @@ from tests.reference_values import (
     read_tags,
     read_track,
     split_lace,
+    undo_encodings,
     vint,
 )
 
@@ -342,7 +342,7 @@ class _Walk:
         elif node.name == "Tracks" and not node.is_ignored:
             document.tracks = Tracks(node.all("TrackEntry"))
         elif node.name == "TrackEntry" and not node.is_ignored:
-            value = read_track(node)
+            value = read_track(node, self.limits)
         if self.stack and node.name not in ("BlockGroup", "Cluster", "Cues", "Tags"):
             self.stack[-1].items.append((node.name, value))
 
@@ -394,7 +394,7 @@ class _Walk:
         )
 
     def break_fragment(self, offset: int) -> None:
-        """The bytes from ``offset`` on are broken; the fragment before them is not complete."""
+        """The element at ``offset`` is broken; the fragment before it is not complete."""
         if self.document is not None and self.document.fragment is not None:
             self.end_fragment(offset, False)
 
@@ -529,7 +529,9 @@ class _Walk:
         step = track.default_duration_ns if track else None
         block: list[Frame] = []  # delivered whole or not at all
         for i, frame in enumerate(frames):
-            is_stored, payload = self.undo_encodings(frame, track, offset)
+            encodings = track.content_encodings if track else ()
+            decoded = undo_encodings(frame, encodings, 1, self.limits.max_block_size, offset)
+            payload = frame if decoded is None else decoded
             frame_time = time + i * (step or 0)
             for value in (frame_time, frame_time + shift, duration or 0):
                 if not -INT64_MAX - 1 <= value <= INT64_MAX:
@@ -546,7 +548,7 @@ class _Walk:
                     is_discardable=is_discardable,
                     is_laced=lacing != 0,
                     is_estimated=i > 0 and step is None,
-                    is_stored=is_stored,
+                    is_stored=decoded is None,
                     duration_ns=duration,
                     discard_padding_ns=group.first("DiscardPadding"),
                     block_additions=additions,
@@ -556,27 +558,3 @@ class _Walk:
         document.fragment.frame_count += len(block)
         for each in block:
             self.emit(each)
-
-    def undo_encodings(self, frame: bytes, track: Track | None, offset: int) -> tuple[bool, bytes]:
-        """Whether ``frame`` stays as it is stored, and the frame (RFC 9559, section 5.1.4.1.31)."""
-        if track is None:
-            return False, frame
-        if not track.is_decoded:
-            return True, frame
-        most = self.limits.max_block_size
-        for step in sorted(track.content_encodings, key=lambda step: step.order, reverse=True):
-            if not step.scope & 1:
-                continue
-            if step.comp_algo == 3:
-                frame = step.comp_settings + frame
-            else:
-                decompressor = zlib.decompressobj()
-                try:
-                    frame = decompressor.decompress(frame, most + 1)
-                except zlib.error as error:
-                    raise MediaError(f"broken zlib data: {error}", offset=offset) from None
-                if not decompressor.eof and len(frame) <= most:
-                    raise MediaError("zlib data without end", offset=offset)
-            if len(frame) > most:
-                self.exceed("max_block_size", len(frame), most, offset)
-        return False, frame

@@ -10,16 +10,18 @@ import dataclasses
 import math
 import re
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from kvsfast.errors import MediaError
+from kvsfast.errors import LimitExceeded, MediaError
 from kvsfast.model import (
     AudioTrack,
     Colour,
     ContentEncoding,
+    Limits,
     MasteringMetadata,
     Projection,
     SegmentInfo,
@@ -184,7 +186,6 @@ _TRACK = {
     "type": "TrackType",
     "codec_id": "CodecID",
     "name": "Name",
-    "codec_private": "CodecPrivate",
     "codec_name": "CodecName",
     "codec_delay_ns": "CodecDelay",
     "seek_pre_roll_ns": "SeekPreRoll",
@@ -222,23 +223,56 @@ def _read_encoding(node: Node) -> ContentEncoding:
     )
 
 
-def read_track(node: Node) -> Track:
+def undo_encodings(
+    data: bytes, encodings: Sequence[ContentEncoding], scope: int, most: int, offset: int
+) -> bytes | None:
+    """``data`` with every step of this scope undone, the highest order first; None if one is not supported.
+
+    Scope 1: frames, 2: CodecPrivate (RFC 9559, section 5.1.4.1.31).
+    """
+    steps = [step for step in encodings if step.scope & scope]
+    if not all(step.supported for step in steps):
+        return None
+    for step in sorted(steps, key=lambda step: step.order, reverse=True):
+        if step.comp_algo == 3:
+            data = step.comp_settings + data
+        else:
+            decompressor = zlib.decompressobj()
+            try:
+                data = decompressor.decompress(data, most + 1)
+            except zlib.error as error:
+                raise MediaError(f"broken zlib data: {error}", offset=offset) from None
+            if not decompressor.eof and len(data) <= most:
+                raise MediaError("zlib data without end", offset=offset)
+        if len(data) > most:
+            raise LimitExceeded(
+                "too much", name="max_block_size", declared=len(data), limit=most, offset=offset
+            )
+    return data
+
+
+def read_track(node: Node, limits: Limits) -> Track:
     """One TrackEntry. Its number is mandatory, its durations must not be 0 (RFC 9559, section 5.1.4.1)."""
     if node.first("TrackNumber") is None:
         raise MediaError("TrackEntry without TrackNumber", offset=node.offset)
     flags = {name: node.first("".join(word.capitalize() for word in name.split("_"))) for name in _FLAGS}
-    video, audio = node.first("Video"), node.first("Audio")
-    encodings = node.first("ContentEncodings", Node("", 0, 0)).all("ContentEncoding")
+    video, audio, private = node.first("Video"), node.first("Audio"), node.first("CodecPrivate")
+    written = node.first("ContentEncodings", Node("", 0, 0)).all("ContentEncoding")
+    encodings = tuple(map(_read_encoding, written))
+    if private is not None:
+        decoded = undo_encodings(private, encodings, 2, limits.max_block_size, node.offset)
+        private = private if decoded is None else decoded
     track: Track = _fill(
         Track,
         node,
         _TRACK,
         language=node.first("LanguageBCP47", node.first("Language", "eng")),
+        codec_private=private,
         default_duration_ns=node.first("DefaultDuration") or None,
         default_decoded_field_duration_ns=node.first("DefaultDecodedFieldDuration") or None,
         video=None if video is None else _read_video(video),
         audio=None if audio is None else _fill(AudioTrack, audio, _AUDIO),
-        content_encodings=tuple(map(_read_encoding, encodings)),
+        content_encodings=encodings,
         **{name: bool(value) for name, value in flags.items() if value is not None},
     )
     return track

@@ -16,7 +16,14 @@ import pytest
 from botocore.awsrequest import AWSRequest
 
 from kvsfast import FragmentEnd, FragmentStart, Frame, InStreamError, MediaStream
-from kvsfast.errors import MediaError, StreamClosed, TransportError, TransportTimeout, TruncatedMedia, UsageError
+from kvsfast.errors import (
+    MediaError,
+    StreamClosed,
+    TransportError,
+    TransportTimeout,
+    TruncatedMedia,
+    UsageError,
+)
 from kvsfast.stream import HttpBody
 from kvsfast.transport import HttpTransport
 from tests.mkv_writer import Block, error_document, service_fragment
@@ -50,7 +57,12 @@ def transport() -> HttpTransport:
 
 
 def open_media(
-    server: Server, *, idle_timeout: float = HANG, seconds: float = math.inf, on_close: Any = lambda: None, **keywords: Any
+    server: Server,
+    *,
+    idle_timeout: float = HANG,
+    seconds: float = math.inf,
+    on_close: Any = lambda: None,
+    **keywords: Any,
 ) -> MediaStream:
     request: Any = AWSRequest("POST", server.url + "/getMedia", data=b"{}").prepare()
     response = transport().send(request, connect_timeout=HANG, response_timeout=HANG)
@@ -312,10 +324,12 @@ def test_the_connection_is_closed_at_an_error() -> None:
     closed_connection(no_last_chunk, failing(TransportError, "last chunk is missing", 3))
     closed_connection(short, failing(TransportError, "1000 more were announced", 2))
     closed_connection(
-        lambda peer: peer.send(CHUNKED_HEAD + http_chunk(FIRST) + b"zz\r\n"), failing(TransportError, "hexadecimal", 3)
+        lambda peer: peer.send(CHUNKED_HEAD + http_chunk(FIRST) + b"zz\r\n"),
+        failing(TransportError, "hexadecimal", 3),
     )
     closed_connection(
-        lambda peer: peer.send(CHUNKED_HEAD + http_chunk(FIRST + b"\xff\xff\xff\xff" * 10)), failing(MediaError, "at byte", 3)
+        lambda peer: peer.send(CHUNKED_HEAD + http_chunk(FIRST + b"\xff\xff\xff\xff" * 10)),
+        failing(MediaError, "at byte", 3),
     )
 
 

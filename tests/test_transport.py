@@ -17,16 +17,32 @@ from botocore.awsrequest import AWSRequest
 
 from kvsfast.errors import ConnectFailed, TransportError, TransportTimeout, UsageError
 from kvsfast.transport import HttpResponse, HttpTransport
-from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Peer, Proxy, Script, Server, authority, head, http_chunk, respond
+from tests.wire import (
+    CHUNKED_HEAD,
+    HANG,
+    LAST_CHUNK,
+    Peer,
+    Proxy,
+    Script,
+    Server,
+    authority,
+    head,
+    http_chunk,
+    respond,
+)
 
 BODY = b'{"StreamName": "door"}'
 
 
 def post(url: str, body: bytes = BODY) -> Any:
-    return AWSRequest("POST", url + "/getMedia", headers={"Content-Type": "application/json"}, data=body).prepare()
+    return AWSRequest(
+        "POST", url + "/getMedia", headers={"Content-Type": "application/json"}, data=body
+    ).prepare()
 
 
-def send(transport: HttpTransport, url: str, *, connect_timeout: float = HANG, response_timeout: float = HANG) -> HttpResponse:
+def send(
+    transport: HttpTransport, url: str, *, connect_timeout: float = HANG, response_timeout: float = HANG
+) -> HttpResponse:
     return transport.send(post(url), connect_timeout=connect_timeout, response_timeout=response_timeout)
 
 
@@ -55,11 +71,18 @@ def transport() -> HttpTransport:
 def test_request_and_response_head(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
     with Server(respond(b"media", x_amzn_RequestId="r-1"), tls=tls) as server:
         response = send(transport, server.url)
-        assert (response.status, response.reason, response.length, response.is_chunked) == (200, "OK", 5, False)
+        assert (response.status, response.reason, response.length, response.is_chunked) == (
+            200,
+            "OK",
+            5,
+            False,
+        )
         assert response.headers["X-Amzn-RequestId"] == response.headers.get("x-amzn-requestid") == "r-1"
         assert "CONTENT-LENGTH" in response.headers and "Date" not in response.headers
         assert response.peer == f"127.0.0.1:{server.port}"
-        assert set(response.timings) == {"connect", "tls", "first_byte"} and min(response.timings.values()) >= 0
+        assert (
+            set(response.timings) == {"connect", "tls", "first_byte"} and min(response.timings.values()) >= 0
+        )
         if tls is None:
             assert response.tls is None and response.timings["tls"] == 0
         else:
@@ -207,7 +230,9 @@ def test_refused() -> None:
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ConnectFailed, match=r"nowhere\.invalid:80: the name is not known; check host, region"):
+    with pytest.raises(
+        ConnectFailed, match=r"nowhere\.invalid:80: the name is not known; check host, region"
+    ):
         send(HttpTransport(proxies={}), "http://nowhere.invalid")
 
 
@@ -232,7 +257,9 @@ def test_connect_timeout() -> None:
 # -- TLS
 
 
-def refusal(server_context: ssl.SSLContext, transport: HttpTransport, host: str = "127.0.0.1") -> ConnectFailed:
+def refusal(
+    server_context: ssl.SSLContext, transport: HttpTransport, host: str = "127.0.0.1"
+) -> ConnectFailed:
     with Server(respond(b""), tls=server_context) as server, pytest.raises(ConnectFailed) as caught:
         send(transport, f"https://{host}:{server.port}")
     assert f"{host}:{server.port}" in str(caught.value)
@@ -241,7 +268,11 @@ def refusal(server_context: ssl.SSLContext, transport: HttpTransport, host: str 
 
 def test_tls_refusals(transport: HttpTransport) -> None:
     unknown = refusal(authority().server_context(), HttpTransport(proxies={}))
-    assert "certificate was refused" in str(unknown) and "AWS_CA_BUNDLE" in str(unknown) and not unknown.retryable
+    assert (
+        "certificate was refused" in str(unknown)
+        and "AWS_CA_BUNDLE" in str(unknown)
+        and not unknown.retryable
+    )
     wrong_name = refusal(authority().server_context("other.example"), transport)
     assert "certificate was refused" in str(wrong_name) and "127.0.0.1" in str(wrong_name)
     yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
@@ -296,7 +327,10 @@ def test_client_certificate() -> None:
 
 @pytest.mark.parametrize(
     ("keywords", "text"),
-    [({"verify": "/nowhere/ca.pem"}, "verify: '/nowhere/ca.pem'"), ({"client_cert": "/nowhere/c.pem"}, "client_cert: '/no")],
+    [
+        ({"verify": "/nowhere/ca.pem"}, "verify: '/nowhere/ca.pem'"),
+        ({"client_cert": "/nowhere/c.pem"}, "client_cert: '/no"),
+    ],
 )
 def test_unreadable_certificates(keywords: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
@@ -320,7 +354,9 @@ SECRET = "Basic " + base64.b64encode(b"me:se cret").decode()
 
 @pytest.fixture(params=["http", "https"])
 def proxy(request: pytest.FixtureRequest) -> Iterator[Proxy]:
-    with Proxy(authorization=SECRET, tls=authority().server_context() if request.param == "https" else None) as proxy:
+    with Proxy(
+        authorization=SECRET, tls=authority().server_context() if request.param == "https" else None
+    ) as proxy:
         yield proxy
 
 

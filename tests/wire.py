@@ -219,7 +219,10 @@ class Proxy(Server):
 
     def _relay(self, peer: Peer) -> None:
         request = peer.request
-        if self._authorization is not None and request.headers.get("Proxy-Authorization") != self._authorization:
+        if (
+            self._authorization is not None
+            and request.headers.get("Proxy-Authorization") != self._authorization
+        ):
             peer.send(head("407 Proxy Authentication Required", Content_Length="0"))
             peer.close()
             return
@@ -231,7 +234,9 @@ class Proxy(Server):
             return
         address, _, path = request.target.removeprefix("http://").partition("/")
         host, _, port = address.rpartition(":")
-        headers = [f"{name}: {value}" for name, value in request.headers.items() if name != "Proxy-Authorization"]
+        headers = [
+            f"{name}: {value}" for name, value in request.headers.items() if name != "Proxy-Authorization"
+        ]
         with socket.create_connection((host, int(port)), HANG) as upstream:
             upstream.sendall("\r\n".join([f"{request.method} /{path} HTTP/1.1", *headers, "", ""]).encode())
             upstream.sendall(request.body)

@@ -78,7 +78,7 @@ cdef class BlockReader:
             state.scale = track.timestamp_scale
             duration = track.default_duration_ns or 0
             state.default_duration_ns = duration if duration < (1 << 52) else 0     # 52 days: no duration of a frame
-            encodings = [step for step in track.content_encodings if step.scope & 1]
+            encodings = headers.steps_to_undo(track.content_encodings, 1)
             if encodings and track.is_decoded:
                 state.steps = [(step.comp_algo, step.comp_settings) for step in encodings]
             state.stored = bool(encodings) and not track.is_decoded

@@ -170,7 +170,6 @@ def _colour(node: Node) -> Colour:
 
 
 def _encodings(node: Node) -> tuple[ContentEncoding, ...]:
-    """In the order in which they are undone: from the highest ContentEncodingOrder down."""
     steps = []
     for encoding in node.get("ContentEncoding", ()):
         compression = _first(encoding, "ContentCompression") or {}
@@ -188,11 +187,16 @@ def _encodings(node: Node) -> tuple[ContentEncoding, ...]:
                 aes_cipher_mode=aes.get("AESSettingsCipherMode"),
             )
         )
-    return tuple(sorted(steps, key=lambda step: -step.order))
+    return tuple(steps)
+
+
+def steps_to_undo(encodings: tuple[ContentEncoding, ...], scope: int) -> list[ContentEncoding]:
+    """Those of a scope (1 frames, 2 CodecPrivate), from the highest ContentEncodingOrder down."""
+    return sorted((step for step in encodings if step.scope & scope), key=lambda step: -step.order)
 
 
 def _decoded_private(data: bytes, encodings: tuple[ContentEncoding, ...]) -> bytes:
-    steps = [step for step in encodings if step.scope & 2]
+    steps = steps_to_undo(encodings, 2)
     if not all(step.supported for step in steps):
         return data
     for step in steps:

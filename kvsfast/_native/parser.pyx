@@ -88,7 +88,8 @@ cdef class FragmentParser:
     cdef uint64_t document_at
     cdef str doc_type
     cdef uint64_t read_version, max_id_length, max_size_length
-    cdef object info, tracks, header_tags
+    cdef object info, tracks
+    cdef list header_tags       # one Tags for each element before the first Cluster
     cdef bint had_info, had_tracks, had_cluster, errored
     # the fragment
     cdef str number, token
@@ -347,7 +348,7 @@ cdef class FragmentParser:
     cdef int forget_document(self) except -1:
         self.info = DEFAULT_INFO
         self.tracks = NO_TRACKS
-        self.header_tags = NO_TAGS
+        self.header_tags = []
         self.had_info = self.had_tracks = self.had_cluster = self.errored = False
         self.number = self.token = None
         self.server_ms = self.producer_ms = self.behind = None
@@ -453,11 +454,12 @@ cdef class FragmentParser:
     cdef int close_document(self, bint complete, size_t upto) except -1:
         if self.open:
             self.finish_fragment(complete, upto)
-        elif self.is_bare() and not self.had_cluster:
+        elif self.is_bare():
             self.start_fragment()
             self.finish_fragment(complete, upto)
-        elif self.number is None and not self.had_cluster and self.header_tags:
-            self.give_late_tags(None, self.header_tags)
+        elif self.number is None and not self.had_cluster:
+            for tags in self.header_tags:
+                self.give_late_tags(None, tags)
         self.in_document = False
         self.hold = False
         self.cluster_ready = False
@@ -528,11 +530,12 @@ cdef class FragmentParser:
             elif self.open:
                 self.end_tags = self.end_tags + tags
             else:
-                self.header_tags = self.header_tags + tags
+                self.header_tags.append(tags)
         if service is not None and service.is_error:
             number = service.number or self.number
             if self.open:
                 self.finish_fragment(False, self.buffer.pos)
+            self.number = None
             self.errored = self.ended = True
             self.queue.append(in_stream_error(service.error_id, service.error_code, service.error_message, number))
         elif over:
@@ -618,7 +621,9 @@ cdef class FragmentParser:
         start.server_timestamp_ms = self.server_ms
         start.producer_timestamp_ms = self.producer_ms
         start.tracks = self.tracks
-        start.tags = self.header_tags
+        start.tags = NO_TAGS
+        for tags in self.header_tags:
+            start.tags = start.tags + tags if start.tags else tags
         start.info = self.info
         start.cluster_timestamp = self.cluster_timestamp if self.had_cluster else None
         start.offset = self.fragment_at

@@ -133,9 +133,8 @@ cdef class Scanner:
             elif self.element == KVS_UNKNOWN and self.depth == 0:
                 raise self.error(f"expected an EBML header, found {self.name()}", here)
 
-            self.barren += 1
-            if self.barren > self.max_barren:
-                raise self.limit("elements without media", "max_barren_elements", self.barren, self.max_barren)
+            if self.barren >= self.max_barren:
+                raise self.limit("elements without media", "max_barren_elements", self.barren + 1, self.max_barren)
             if h.size == KVS_UNKNOWN_SIZE:
                 if kvs_elements[self.element].type != KVS_MASTER or self.element == KVS_BlockGroup or misplaced:
                     raise self.error(f"{self.name()} has an unknown size", here)
@@ -157,6 +156,7 @@ cdef class Scanner:
                         raise self.limit("nested too deep", "max_depth", self.depth + 1, self.max_depth)
                     action = SKIP
                 else:
+                    self.barren += 1
                     b.pos += h.length
                     return self.open_master()
             if action == TAKE or self.brief:
@@ -167,6 +167,7 @@ cdef class Scanner:
                 if have < n:
                     b.want = b.pos - b.begin + h.length + n
                     return NEED
+                self.barren += 1
                 self.data = b.mem + b.pos + h.length
                 self.size = n
                 b.pos += h.length + n
@@ -174,6 +175,7 @@ cdef class Scanner:
                     self.skip = h.size - n
                     return BRIEF
                 return LEAF
+            self.barren += 1
             b.pos += h.length
             self.skip = h.size
 

@@ -56,7 +56,9 @@ class FaultyWriter(BodyWriter):
         fault = self._fault
         if isinstance(fault, ErrorDocument):
             if fault.fragment == position:
-                write_error_document(self._connection, framing, fault.error_id, fault.error_code, fragment.number)
+                write_error_document(
+                    self._connection, framing, fault.error_id, fault.error_code, fragment.number
+                )
                 raise EndOfBody
         elif fault is not None and fault.after_bytes is None and fault.fragment == position:
             self._place = fault.inside
@@ -83,22 +85,23 @@ class FaultyWriter(BodyWriter):
 
     def _strike_if_due(self, framed: bytes, size: int) -> bool:
         """Whether the fault lay in these bytes and they were sent with it."""
-        if self._fault is None or not (self._strikes_at < self._sent + size or self._strikes_at == self._sent):
+        if self._fault is None or not (
+            self._strikes_at < self._sent + size or self._strikes_at == self._sent
+        ):
             return False
         fault, self._fault, self._place = self._fault, None, None
         assert isinstance(fault, Cut | Stall)
         is_clean = isinstance(fault, Cut) and fault.how == "eof"
         before = cut(framed, int(self._strikes_at) - self._sent, whole_chunks=is_clean)
-        self._connection.write(before)
+        self._connection.send(before)
         if is_clean:
-            self._connection.write(LAST_CHUNK)
-        self._connection.flush()
+            self._connection.send(LAST_CHUNK)
         if isinstance(fault, Cut):
             if fault.how != "eof":
                 self._connection.leave(reset=fault.how == "reset")
             raise EndOfBody
         self._stall(math.inf if fault.seconds is None else fault.seconds)
-        self._connection.write(framed[len(before) :])
+        self._connection.send(framed[len(before) :])
         return True
 
     def _stall(self, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The socket under one response: sending at a given pace, waiting while the client may leave, and leaving badly."""
+"""The socket under one response: sending at a pace, waiting while the client may leave, leaving badly."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import struct
 import termios
 import time
 from array import array
+
+from kvsfast.emulator.framing import http_chunks
 
 __all__ = ["Connection", "Disconnected", "will_reset"]
 
@@ -33,28 +35,43 @@ class Disconnected(ConnectionError):
 
 
 class Connection:
-    """What a session writes to. ``bandwidth``: bytes per second, None for as fast as it goes."""
+    """What a session writes to.
 
-    def __init__(self, sock: socket.socket, *, bandwidth: float | None = None) -> None:
+    ``bandwidth``: bytes per second, None for as fast as it goes. ``gather``: keep HTTP chunks until there are
+    enough for one large send; otherwise each is sent by itself, and over TLS begins a record of its own.
+    """
+
+    def __init__(self, sock: socket.socket, *, bandwidth: float | None = None, gather: bool = True) -> None:
         self._socket = sock
+        self._gather = gather
         self._bandwidth = bandwidth
-        self._pending: list[bytes | memoryview] = []
+        self._block = BLOCK if bandwidth is None else max(1, min(BLOCK, int(bandwidth / PACED_BLOCKS)))
+        self._pending: list[bytes] = []
         self._pending_size = 0
         self._paced_from = time.monotonic()
         self._paced_bytes = 0
         self.bytes_sent = 0
         self.is_over = False
 
-    def write(self, framed: bytes | memoryview) -> None:
-        """Send, or keep until there is enough for one large send."""
-        if len(framed) >= BLOCK:
-            self.flush()
-            self._send(framed)
-            return
-        self._pending.append(framed)
-        self._pending_size += len(framed)
-        if self._pending_size >= BLOCK:
-            self.flush()
+    def write(self, framed: bytes) -> None:
+        """Send HTTP chunks, or keep them until there is enough for one large send."""
+        if not self._gather:
+            view, start = memoryview(framed), 0
+            for _, end in http_chunks(framed):
+                self._send(view[start : end + 2])
+                start = end + 2
+        elif len(framed) >= self._block:
+            self.send(framed)
+        else:
+            self._pending.append(framed)
+            self._pending_size += len(framed)
+            if self._pending_size >= self._block:
+                self.flush()
+
+    def send(self, part: bytes) -> None:
+        """Send bytes as they are, be they whole HTTP chunks or not, and what was kept before them."""
+        self.flush()
+        self._send(part)
 
     def flush(self) -> None:
         """Send what was kept."""
@@ -63,7 +80,7 @@ class Connection:
             self._send(pending[0] if len(pending) == 1 else b"".join(pending))
 
     def wait(self, seconds: float) -> None:
-        """Sleep (at most LONGEST_POLL; ask again). Disconnected as soon as the client leaves or the service closes."""
+        """Sleep, at most LONGEST_POLL. Disconnected as soon as the client leaves or the service closes."""
         if seconds <= 0:
             return
         milliseconds = min(seconds, LONGEST_POLL) * 1000
@@ -76,7 +93,7 @@ class Connection:
         time.sleep(milliseconds / 1000)
 
     def leave(self, *, reset: bool) -> None:
-        """No further request on this connection. ``reset``: the client gets what was sent, then ECONNRESET."""
+        """No further request on this connection. ``reset``: the client gets what was sent, then RST."""
         self.is_over = True
         if not reset:
             return
@@ -87,24 +104,22 @@ class Connection:
 
     def _send(self, framed: bytes | memoryview) -> None:
         view = memoryview(framed)
-        step = BLOCK if self._bandwidth is None else max(1, min(BLOCK, int(self._bandwidth / PACED_BLOCKS)))
-        for at in range(0, len(view), step):
+        for at in range(0, len(view), self._block):
+            block = view[at : at + self._block]
             if self._bandwidth is not None:
-                self._keep_pace(len(view[at : at + step]))
+                self._keep_pace(len(block), self._bandwidth)
             try:
-                self._socket.sendall(view[at : at + step])
+                self._socket.sendall(block)
             except OSError as error:
                 raise Disconnected(str(error)) from error
-            self.bytes_sent += len(view[at : at + step])
+            self.bytes_sent += len(block)
 
-    def _keep_pace(self, size: int) -> None:
-        assert self._bandwidth is not None
+    def _keep_pace(self, size: int, bandwidth: float) -> None:
         self._paced_bytes += size
-        due = self._paced_from + self._paced_bytes / self._bandwidth
-        now = time.monotonic()
-        if due <= now:
+        due = self._paced_from + self._paced_bytes / bandwidth
+        if due < time.monotonic():
             # Time in which there was nothing to send is no credit for later.
-            self._paced_from, self._paced_bytes = now, 0
+            self._paced_from, self._paced_bytes = time.monotonic(), 0
         while (left := due - time.monotonic()) > 0:
             self.wait(left)
 

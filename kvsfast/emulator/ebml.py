@@ -1,9 +1,9 @@
 """A walk over EBML elements of a whole file in memory (RFC 8794), as much as a service needs to store media.
 
 The service does not look into frames: it cuts the producer's bytes at Clusters and sends them on as they are.
-So this walker knows the borders of elements and nothing of their meaning, and it does not mind the cost: it runs
-once, when a file is loaded. The client's scanner, which must be fast and resumable, is not used here, so that
-the two can be tested against each other.
+So this walker knows the borders of elements and nothing of their meaning, and it does not mind the cost: it
+runs once, when a file is loaded. The client's scanner, which must be fast and resumable, is not used here, so
+that the two can be tested against each other.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ _BESIDE_CLUSTER = {
     0x1043A770,  # Chapters
 }
 
-#: Masters whose children the service writes one by one (beside Segment, Cluster and Block, which are special).
+#: Masters whose children the service writes one by one (beside Segment, Cluster and Block, which are
+#: special).
 MASTERS = _BESIDE_CLUSTER - {EBML, SEGMENT, CLUSTER} | {
     0x4DBB,  # Seek
     0xAE,  # TrackEntry
@@ -85,8 +86,9 @@ def name_of(element_id: int) -> str:
 def element_at(buffer: memoryview, start: int, limit: int) -> Element:
     """The element that begins at ``start`` and lies before ``limit``.
 
-    An unknown size is resolved for Segment (to the next EBML header, Segment, or ``limit``) and for Cluster (to
-    the next element that cannot be its child). TruncatedMedia if the element does not end before ``limit``.
+    An unknown size is resolved for Segment (to the next EBML header, Segment, or ``limit``) and for Cluster
+    (to the next element that cannot be its child). TruncatedMedia if the element does not end before
+    ``limit``.
     """
     element_id, size, data = _header(buffer, start, limit)
     if size is None:
@@ -94,7 +96,10 @@ def element_at(buffer: memoryview, start: int, limit: int) -> Element:
             return Element(element_id, start, data, _end_of_cluster(buffer, data, limit))
         if element_id == SEGMENT:
             return Element(element_id, start, data, _end_of_segment(buffer, data, limit))
-        raise MediaError(f"{name_of(element_id)} has an unknown size, which only Segment and Cluster may have", offset=start)
+        raise MediaError(
+            f"{name_of(element_id)} has an unknown size, which only Segment and Cluster may have",
+            offset=start,
+        )
     if data + size > limit:
         if element_id == SEGMENT:
             # The last of its children is cut too, and more is to be said about that one.
@@ -131,7 +136,9 @@ def block_prefix(buffer: memoryview, block: Element) -> int:
     size = block.end - block.data
     width = 9 - buffer[block.data].bit_length() if size else 9
     if width > 8 or size < width + 3:
-        raise MediaError(f"a block of {size} bytes is shorter than its own header", offset=block.start, path=("Cluster",))
+        raise MediaError(
+            f"a block of {size} bytes is shorter than its own header", offset=block.start, path=("Cluster",)
+        )
     return width + 3
 
 
@@ -168,9 +175,15 @@ def _end_of_cluster(buffer: memoryview, at: int, limit: int) -> int:
         if element_id in _BESIDE_CLUSTER:
             break
         if size is None:
-            raise MediaError(f"{name_of(element_id)} in a Cluster has an unknown size", offset=at, path=("Segment", "Cluster"))
+            raise MediaError(
+                f"{name_of(element_id)} in a Cluster has an unknown size",
+                offset=at,
+                path=("Segment", "Cluster"),
+            )
         if data + size > limit:
-            raise TruncatedMedia(f"{name_of(element_id)} declares {size} bytes of which {limit - data} are there", offset=at)
+            raise TruncatedMedia(
+                f"{name_of(element_id)} declares {size} bytes of which {limit - data} are there", offset=at
+            )
         at = data + size
     return at
 

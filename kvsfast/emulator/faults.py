@@ -17,7 +17,18 @@ from typing import Literal
 from kvsfast.emulator.refusal import Refusal, Spelling
 from kvsfast.errors import UsageError
 
-__all__ = ["BodyFault", "Cut", "ErrorDocument", "Fault", "Faults", "HttpError", "Operation", "Place", "RandomFaults", "Stall"]
+__all__ = [
+    "BodyFault",
+    "Cut",
+    "ErrorDocument",
+    "Fault",
+    "Faults",
+    "HttpError",
+    "Operation",
+    "Place",
+    "RandomFaults",
+    "Stall",
+]
 
 Operation = Literal["GetDataEndpoint", "GetMedia"]
 #: Parts of a fragment, in order. In the middle of the first four; at the end of the whole fragment.
@@ -55,7 +66,7 @@ class HttpError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Positioned:
-    """Where in a response: after a number of media bytes, or at a place in a fragment (0: the response's first)."""
+    """Where in a response: after so many media bytes, or at a place in its n-th fragment (from 0)."""
 
     after_bytes: int | None = None
     fragment: int = 0
@@ -65,16 +76,18 @@ class _Positioned:
         if self.inside not in PLACES:
             raise UsageError(f"inside is {self.inside!r}, expected one of {', '.join(PLACES)}")
         if self.fragment < 0 or (self.after_bytes or 0) < 0:
-            raise UsageError("a fault cannot lie before the response: fragment and after_bytes are at least 0")
+            raise UsageError(
+                "a fault cannot lie before the response: fragment and after_bytes are at least 0"
+            )
 
 
 @dataclass(frozen=True, slots=True)
 class Cut(_Positioned):
     """The response ends early.
 
-    ``how``: "eof", the HTTP body ends as it should and only the media is cut; "close", the connection is closed
-    in the middle of an HTTP chunk, or, at the end of a fragment, with the terminal HTTP chunk missing; "reset",
-    the connection breaks with RST after the bytes before it were received.
+    ``how``: "eof", the HTTP body ends as it should and only the media is cut; "close", the connection is
+    closed in the middle of an HTTP chunk, or, at the end of a fragment, with the terminal HTTP chunk missing;
+    "reset", the connection breaks with RST after the bytes before it were received.
     """
 
     how: Literal["eof", "close", "reset"]
@@ -94,7 +107,7 @@ class Stall(_Positioned):
 
 @dataclass(frozen=True, slots=True)
 class ErrorDocument:
-    """Instead of a fragment (0: the response's first) the service writes an error into the media and ends it."""
+    """Instead of its n-th fragment (from 0) the response has an error written into the media, and ends."""
 
     error_id: int
     error_code: str = "INTERNAL_ERROR"
@@ -118,7 +131,9 @@ class Faults:
     def plan(self, stream: str, *faults: Fault, times: int = 1, operation: Operation = "GetMedia") -> None:
         """The next requests for the stream meet these faults, one each; the whole row ``times`` times."""
         if operation == "GetDataEndpoint" and not all(isinstance(fault, HttpError) for fault in faults):
-            raise UsageError("GetDataEndpoint has no media that could be cut: only an HttpError can be planned")
+            raise UsageError(
+                "GetDataEndpoint has no media that could be cut: only an HttpError can be planned"
+            )
         with self._lock:
             self._planned[stream, operation].extend(faults * times)
 

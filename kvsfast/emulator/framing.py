@@ -1,9 +1,9 @@
 """HTTP chunks: how the payload of a response is divided among them, and their framing.
 
-The real service writes one HTTP chunk per stored EBML element: headers of masters apart from their children, the
-head of a block apart from its frame, frames in pieces of at most 64,845 bytes. A client's HTTP layer is fast or
-slow on exactly that, so it is the default; the other ways are there to test (``random``, ``byte``) and to measure
-(``coalesced``, a list of recorded sizes).
+The real service writes one HTTP chunk per stored EBML element: headers of masters apart from their children,
+the head of a block apart from its frame, frames in pieces of at most 64,845 bytes. A client's HTTP layer is
+fast or slow on exactly that, so it is the default; the other ways are there to test (``random``, ``byte``)
+and to measure (``coalesced``, a list of recorded sizes).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ MAX_DEPTH = 32
 class Framing:
     """One way to divide payload among HTTP chunks.
 
-    ``pieces``: "element", "coalesced" (up to 1 MiB), "random" (1 B to 64 KiB, small ones as likely as large ones,
-    reproducible by ``seed``), "byte", or a list of sizes that is cycled over the payload.
+    ``pieces``: "element", "coalesced" (up to 1 MiB), "random" (1 B to 64 KiB, small ones as likely as large
+    ones, reproducible by ``seed``), "byte", or a list of sizes that is cycled over the payload.
     """
 
     def __init__(self, pieces: Pieces = "element", *, seed: int = 0) -> None:
@@ -49,8 +49,14 @@ class Framing:
             uniform = random.Random(seed).uniform
             # Not a generator: sessions in several threads draw from it at once.
             self._sizes = iter(lambda: int(2 ** uniform(0, 16)), 0)
-        elif isinstance(pieces, str) or not pieces or not all(isinstance(size, int) and size > 0 for size in pieces):
-            raise UsageError(f'pieces is {pieces!r}, expected "element", "coalesced", "random", "byte" or sizes in bytes')
+        elif (
+            isinstance(pieces, str)
+            or not pieces
+            or not all(isinstance(size, int) and size > 0 for size in pieces)
+        ):
+            raise UsageError(
+                f'pieces is {pieces!r}, expected "element", "coalesced", "random", "byte" or sizes in bytes'
+            )
         else:
             self._sizes = cycle(pieces)
 
@@ -104,7 +110,9 @@ def cut(framed: bytes, size: int, *, whole_chunks: bool) -> bytes:
     for data, end in http_chunks(framed):
         if size < end - data:
             if whole_chunks:
-                return framed[:start] + (b"%x\r\n%b\r\n" % (size, framed[data : data + size]) if size else b"")
+                return framed[:start] + (
+                    b"%x\r\n%b\r\n" % (size, framed[data : data + size]) if size else b""
+                )
             return framed[: data + size] if size else framed[:start]
         size -= end - data
         start = end + 2

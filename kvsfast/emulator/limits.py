@@ -22,7 +22,7 @@ class StreamLimits:
         self._subject = f"{operation} for resource '{stream}'"
         self._enabled = enabled
         self._calls: deque[float] = deque()
-        self._open = 0
+        self.open_connections = 0
         self._lock = threading.Lock()
 
     def count_call(self) -> None:
@@ -34,17 +34,23 @@ class StreamLimits:
             while self._calls and self._calls[0] <= now - 1.0:
                 self._calls.popleft()
             if len(self._calls) >= CALLS_PER_SECOND:
-                raise Refusal("ClientLimitExceededException", f"Rate exceeded: {CALLS_PER_SECOND} requests per second on {self._subject}")
+                raise Refusal(
+                    "ClientLimitExceededException",
+                    f"Rate exceeded: {CALLS_PER_SECOND} requests per second on {self._subject}",
+                )
             self._calls.append(now)
 
     def open_connection(self) -> Callable[[], None]:
         """Take a slot; Refusal if none is free. The result gives it back."""
         with self._lock:
-            if self._enabled and self._open >= CONNECTIONS:
-                raise Refusal("ConnectionLimitExceededException", f"Limit exceeded: {CONNECTIONS} concurrent connections on {self._subject}")
-            self._open += 1
+            if self._enabled and self.open_connections >= CONNECTIONS:
+                raise Refusal(
+                    "ConnectionLimitExceededException",
+                    f"Limit exceeded: {CONNECTIONS} concurrent connections on {self._subject}",
+                )
+            self.open_connections += 1
         return self._close_connection
 
     def _close_connection(self) -> None:
         with self._lock:
-            self._open -= 1
+            self.open_connections -= 1

@@ -21,6 +21,7 @@ from typing import cast
 
 from kvsfast.emulator import ebml
 from kvsfast.emulator.ebml import Element
+from kvsfast.emulator.templates import SEGMENT_HEADER
 from kvsfast.errors import MediaError, TruncatedMedia
 from kvsfast.tags import SERVICE_TAGS
 
@@ -30,9 +31,6 @@ logger = logging.getLogger(__name__)
 
 Source = str | os.PathLike[str] | bytes | bytearray | memoryview
 
-#: The Segment header of every document that the service sends: an unknown size, 8 bytes wide.
-SEGMENT_HEADER = bytes.fromhex("18538067 01FFFFFFFFFFFFFF")
-
 #: A fragment's length when nothing in it tells: one block, and no fragment after it.
 DEFAULT_DURATION_MS = 1000
 
@@ -41,10 +39,10 @@ DEFAULT_DURATION_MS = 1000
 class StoredFragment:
     """One fragment without the service's tags.
 
-    ``head``: EBML header to the last element before the Cluster (the same object in all fragments of a document).
-    ``body``: the Cluster and what followed it; empty if the document had none. ``blocks``: for each block where
-    it ends in ``body`` and its time against the Cluster's in ms. ``offset_ms``: the fragment's place on the
-    media's time line, which starts at 0 and never goes back.
+    ``head``: EBML header to the last element before the Cluster (the same object in all fragments of a
+    document). ``body``: the Cluster and what followed it; empty if the document had none. ``blocks``: for
+    each block where it ends in ``body`` and its time against the Cluster's in ms. ``offset_ms``: the
+    fragment's place on the media's time line, which starts at 0 and never goes back.
     """
 
     head: bytes
@@ -122,7 +120,10 @@ def _drafts(source: Source) -> Iterator[_Draft]:
             elif element.id == ebml.SEGMENT and header:
                 yield from _fragments_of(buffer, element, header)
             elif element.id not in (ebml.VOID, ebml.CRC_32):
-                raise MediaError(f"{_name(source)} is no Matroska: {ebml.name_of(element.id)} at the top", offset=element.start)
+                raise MediaError(
+                    f"{_name(source)} is no Matroska: {ebml.name_of(element.id)} at the top",
+                    offset=element.start,
+                )
     except TruncatedMedia as cut:
         logger.warning("%s is cut, its last fragment is left out: %s", _name(source), cut)
 
@@ -144,17 +145,21 @@ def _fragments_of(buffer: memoryview, segment: Element, header: bytes) -> Iterat
     if is_recorded:
         groups = [kept[first:]] if cut is None else []
     else:
-        groups = [kept[begin:end] for begin, end in zip(clusters, [*clusters[1:], len(kept)], strict=True)]
+        groups = [kept[begin:end] for begin, end in pairwise([*clusters, len(kept)])]
     for position, group in enumerate(groups):
         yield _draft(buffer, head, group, scale, continues=position > 0)
     if cut is not None:
         raise cut
 
 
-def _draft(buffer: memoryview, head: bytes, group: list[Element], scale_ns: int, *, continues: bool) -> _Draft:
+def _draft(
+    buffer: memoryview, head: bytes, group: list[Element], scale_ns: int, *, continues: bool
+) -> _Draft:
     """Put the elements of one fragment together, and find its blocks and their times."""
     lies_in_one = all(left.end == right.start for left, right in pairwise(group))
-    body = buffer[group[0].start : group[-1].end] if group and lies_in_one else memoryview(_join(buffer, group))
+    body = (
+        buffer[group[0].start : group[-1].end] if group and lies_in_one else memoryview(_join(buffer, group))
+    )
     blocks: list[tuple[int, int]] = []
     origin: int | None = None
     at = 0
@@ -188,7 +193,7 @@ def _own_duration(blocks: tuple[tuple[int, int], ...]) -> int:
 
 
 def _timestamp_scale(buffer: memoryview, parts: list[Element]) -> int:
-    """Nanoseconds in a unit of time: TimestampScale of Info, by default a millisecond (RFC 9559, section 5.1.2.9)."""
+    """TimestampScale in nanoseconds, by default a millisecond (RFC 9559, section 5.1.2.9)."""
     for info in parts:
         if info.id == ebml.INFO:
             for child in ebml.children(buffer, info.data, info.end):

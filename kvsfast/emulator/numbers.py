@@ -19,7 +19,7 @@ _MASK_28 = (1 << 28) - 1
 
 
 class FragmentNumber(NamedTuple):
-    """What a fragment number holds. ``sequence`` rises by one per fragment; ``server_ms`` is epoch milliseconds."""
+    """What a fragment number holds: ``sequence`` rises by one per fragment, ``server_ms`` is epoch time."""
 
     sequence: int
     server_ms: int
@@ -42,5 +42,7 @@ class FragmentNumber(NamedTuple):
             raise UsageError(f"{number!r} is no fragment number: expected up to 128 digits")
         value = int(number)
         if value >> 156 != 1:
-            raise UsageError(f"{number} is no fragment number: expected 157 bits, it has {value.bit_length()}")
+            raise UsageError(
+                f"{number} is no fragment number: expected 157 bits, it has {value.bit_length()}"
+            )
         return cls(value >> 92 & _MASK_64, value >> 28 & _MASK_64, value & _MASK_28)

@@ -9,8 +9,8 @@ from kvsfast.errors import UsageError
 
 __all__ = ["ERRORS", "Refusal", "unknown_operation"]
 
-#: Names of errors -> (HTTP status, written by the front door). GetMedia's own errors say ``Message``, those of
-#: the front door that all AWS services share say ``message``.
+#: Names of errors -> (HTTP status, written by the front door). GetMedia's own errors say ``Message``, those
+#: of the front door that all AWS services share say ``message``.
 ERRORS: dict[str, tuple[int, bool]] = {
     "ClientLimitExceededException": (400, False),
     "ConnectionLimitExceededException": (400, False),
@@ -37,9 +37,9 @@ Spelling = Literal["json", "xml", "empty"]
 class Refusal(Exception):
     """An HTTP error response. A name that is not in ERRORS needs a status.
 
-    ``error_header``: the header that names the error, or None for no such header. ``suffix``: what the service
-    sometimes puts behind the name, e.g. ``:http://internal.amazon.com/coral/``. ``spelling`` of the body: JSON,
-    the front door's XML, or no body at all. ``retry_after``: seconds, sent as Retry-After.
+    ``error_header``: the header that names the error, or None for no such header. ``suffix``: what the
+    service sometimes puts behind the name, e.g. ``:http://internal.amazon.com/coral/``. ``spelling`` of the
+    body: JSON, the front door's XML, or no body at all. ``retry_after``: seconds, sent as Retry-After.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Refusal(Exception):
 
 
 def unknown_operation() -> Refusal:
-    """What one gets at a host that does not serve the operation, e.g. GetMedia without having asked for the endpoint."""
+    """What a host says that does not serve the operation, e.g. to GetMedia at a guessed endpoint."""
     return Refusal(
         "AccessDeniedException",
         "Unable to determine service/operation name to be authorized",

@@ -20,6 +20,7 @@ __all__ = ["Answer", "HttpServer", "Request", "Streaming"]
 
 logger = logging.getLogger("kvsfast.emulator")
 
+LOOPBACK = "127.0.0.1"
 #: No request of these APIs comes near this.
 LARGEST_BODY = 1 << 20
 
@@ -40,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class Streaming(NamedTuple):
-    """A chunked answer. ``write`` sends the body; ``finish`` is called once, when the client can get no more of it."""
+    """A chunked answer. ``write`` sends the body; ``finish`` is called once, when nothing more is sent."""
 
     content_type: str
     write: Callable[[Connection], None]
@@ -50,7 +51,8 @@ class Streaming(NamedTuple):
 class HttpServer(ThreadingHTTPServer):
     """Serves ``operations`` (path -> function) on a loopback port.
 
-    A request for anything else gets the front door's 403. ``close`` ends every connection and joins every thread.
+    A request for anything else gets the front door's 403. ``close`` ends every connection and joins every
+    thread.
     """
 
     daemon_threads = False
@@ -64,35 +66,46 @@ class HttpServer(ThreadingHTTPServer):
         operations: Mapping[str, Callable[[Request], Answer | Streaming]],
         *,
         tls: ssl.SSLContext | None,
-        bandwidth: float | None,
+        bandwidth: float | None = None,
+        gather: bool = True,
     ) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__((LOOPBACK, port), _Handler)
         self.operations = operations
         self.bandwidth = bandwidth
+        self.gather = gather
         self._tls = tls
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._is_closing = False
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.1,), name="kvsfast-emulator")
+        self._thread = threading.Thread(target=self._accept, name="kvsfast-emulator")
 
     @property
     def url(self) -> str:
-        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.server_port}"
+        return f"{'http' if self._tls is None else 'https'}://{LOOPBACK}:{self.server_port}"
 
     def start(self) -> None:
         self._thread.start()
 
     def close(self) -> None:
         self._is_closing = True
-        if self._thread.ident is not None:
-            self.shutdown()
+        if self._thread.is_alive():
+            # A last connection wakes the thread that waits for one.
+            with contextlib.suppress(OSError):
+                socket.create_connection((LOOPBACK, self.server_port), timeout=5).close()
             self._thread.join()
         with self._lock:
             for connection in self._connections:
                 with contextlib.suppress(OSError):
-                    # Of the plain socket: an SSLSocket's own shutdown drops its state under the thread that uses it.
+                    # Of the plain socket: an SSLSocket's own shutdown drops its state under its thread.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
         self.server_close()
+
+    def _accept(self) -> None:
+        while not self._is_closing:
+            self.handle_request()
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return not self._is_closing
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
@@ -150,10 +163,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._stream(request_id, answer)
 
-    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST  # noqa: N815
 
     def _answer(self) -> Answer | Streaming:
-        request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self._body())
+        request = Request(
+            self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self._body()
+        )
         operation = self.server.operations.get(self.path) if self.command == "POST" else None
         if operation is None:
             raise unknown_operation()
@@ -164,7 +179,9 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(declared) if declared.isascii() and declared.isdigit() else LARGEST_BODY + 1
         if size > LARGEST_BODY or "Transfer-Encoding" in self.headers:
             self.close_connection = True
-            raise Refusal("SerializationException", f"expected a body of known size, at most {LARGEST_BODY} bytes")
+            raise Refusal(
+                "SerializationException", f"expected a body of known size, at most {LARGEST_BODY} bytes"
+            )
         body = self.rfile.read(size)
         if len(body) < size:
             raise Disconnected("the request was cut")
@@ -186,14 +203,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _stream(self, request_id: str, answer: Streaming) -> None:
-        connection = Connection(self.connection, bandwidth=self.server.bandwidth)
+        connection = Connection(self.connection, bandwidth=self.server.bandwidth, gather=self.server.gather)
         try:
             self._head(200, request_id, {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked"})
             answer.write(connection)
             self.close_connection = self.close_connection or connection.is_over
         except OSError as error:
             self.close_connection = True
-            logger.info("%s %s: the client left after %d bytes: %s", self.command, self.path, connection.bytes_sent, error)
+            logger.info(
+                "%s %s: the client left after %d bytes: %s",
+                self.command,
+                self.path,
+                connection.bytes_sent,
+                error,
+            )
         else:
             logger.info("%s %s: 200, %d bytes", self.command, self.path, connection.bytes_sent)
         finally:

@@ -61,25 +61,29 @@ class _Served:
 class Emulator:
     """A Kinesis Video service on loopback that any AWS SDK can talk to.
 
-    ``streams``: name -> a Matroska or WebM file (path or bytes; a list of them is served one after the other; an
-    empty list is a stream that holds nothing). Each Cluster is a fragment. A recorded GetMedia response will do, too.
+    ``streams``: name -> a Matroska or WebM file (path or bytes; a list of them is served one after the other;
+    an empty list is a stream that holds nothing). Each Cluster is a fragment. A recorded GetMedia response
+    will do, too.
 
-    ``pace``: "max" has all fragments stored when the service starts, and sends them as fast as the client takes them;
-    "realtime" ingests them from that moment on, frame by frame. ``loop`` repeats the media for ever under new numbers
-    and times. ``pieces``: how the payload is divided among HTTP chunks, see :class:`framing.Framing`.
+    ``pace``: "max" has all fragments stored when the service starts, and sends them as fast as the client
+    takes them; "realtime" ingests them from that moment on, frame by frame. ``loop`` repeats the media for
+    ever under new numbers and times. ``pieces``: how the payload is divided among HTTP chunks, see
+    :class:`framing.Framing`. ``gather=False`` sends each HTTP chunk by itself (a TLS record of its own, as on
+    the real wire) instead of many at once.
 
-    ``port``, ``media_port``: of the control plane and of GetMedia (0: any free one). ``tls``: serve https with a
-    certificate made for this run (needs ``kvsfast[tls]``). ``credentials``: the one (access key, secret key) that is
-    let in; requests must be signed for ``region``.
+    ``port``, ``media_port``: of the control plane and of GetMedia (0: any free one). ``tls``: serve https
+    with a certificate made for this run (needs ``kvsfast[tls]``). ``credentials``: the one (access key,
+    secret key) that is let in; requests must be signed for ``region``.
 
-    ``limits``: keep the service's 5 calls a second and 3 connections per stream. ``bandwidth`` (bytes per second)
-    and ``fragments_per_second`` slow each response down; the service's own are 25e6 and 5. ``session_seconds``: a
-    response ends after this time. ``idle_seconds``: a response ends when there was nothing to send for so long;
-    by default 3 in real time, else 0. ``retention_seconds``: how far back EARLIEST reaches.
+    ``limits``: keep the service's 5 calls a second and 3 connections per stream. ``bandwidth`` (bytes per
+    second) and ``fragments_per_second`` slow each response down; the service's own are 25e6 and 5.
+    ``session_seconds``: a response ends after this time. ``idle_seconds``: a response ends when there was
+    nothing to send for so long; by default 3 in real time, else 0. ``retention_seconds``: how far back
+    EARLIEST reaches.
 
-    ``producer_start``: producer time of the first fragment in epoch seconds. ``opaque_tokens``: continuation tokens
-    that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults`. ``clock``: the service's idea of epoch seconds. ``seed`` settles all that
-    looks random.
+    ``producer_start``: producer time of the first fragment in epoch seconds. ``opaque_tokens``: continuation
+    tokens that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults`. ``clock``:
+    the service's idea of epoch seconds. ``seed`` settles all that looks random.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Emulator:
         pace: Literal["max", "realtime"] = "max",
         loop: bool = False,
         pieces: Pieces = "element",
+        gather: bool = True,
         port: int = 0,
         media_port: int = 0,
         tls: bool = False,
@@ -108,6 +113,9 @@ class Emulator:
     ) -> None:
         if pace not in ("max", "realtime"):
             raise UsageError(f'pace is {pace!r}, expected "max" or "realtime"')
+        for option, value in {"bandwidth": bandwidth, "fragments_per_second": fragments_per_second}.items():
+            if value is not None and not value > 0:
+                raise UsageError(f"{option} is {value!r}, expected more than 0, or None for no limit")
         live = pace == "realtime"
         self.credentials = Credentials(*credentials)
         self.region = region
@@ -115,6 +123,7 @@ class Emulator:
         self._clock = clock
         self._limits = limits
         self._bandwidth = bandwidth
+        self._gather = gather
         self._ports = (port, media_port)
         self._tls = tls
         self._options = SessionOptions(
@@ -172,8 +181,10 @@ class Emulator:
             self._streams[name] = _Served(stream, prepared, limits=self._limits)
         control = {"/getDataEndpoint": self._get_data_endpoint}
         media_plane = {"/getMedia": self._get_media}
-        self._control = HttpServer(self._ports[0], control, tls=context, bandwidth=None)
-        self._media = HttpServer(self._ports[1], media_plane, tls=context, bandwidth=self._bandwidth)
+        self._control = HttpServer(self._ports[0], control, tls=context)
+        self._media = HttpServer(
+            self._ports[1], media_plane, tls=context, bandwidth=self._bandwidth, gather=self._gather
+        )
         self._control.start()
         self._media.start()
 
@@ -236,6 +247,11 @@ class Emulator:
         self._running(self._control)
         return self._streams[name].stream
 
+    def open_connections(self, name: str) -> int:
+        """How many GetMedia responses of the stream are going on."""
+        self._running(self._control)
+        return self._streams[name].media_limits.open_connections
+
     def stream_arn(self, name: str) -> str:
         """The stream's ARN."""
         return f"arn:aws:kinesisvideo:{self.region}:{ACCOUNT}:stream/{name}/{self.stream(name).created_ms}"
@@ -250,14 +266,20 @@ class Emulator:
         asked = self._admit(request)
         api_name = asked.get("APIName")
         if api_name not in _API_NAMES:
-            raise Refusal("InvalidArgumentException", f"APIName is {api_name!r}, expected one of {', '.join(sorted(_API_NAMES))}")
+            raise Refusal(
+                "InvalidArgumentException",
+                f"APIName is {api_name!r}, expected one of {', '.join(sorted(_API_NAMES))}",
+            )
         served = self._find(asked)
         fault = self.faults.decide(served.stream.name, "GetDataEndpoint")
         if isinstance(fault, HttpError):
             raise fault.refusal()
         served.endpoint_limits.count_call()
         if api_name != "GET_MEDIA":
-            raise Refusal("InvalidArgumentException", f"this local service has no data endpoint for {api_name}, only for GET_MEDIA")
+            raise Refusal(
+                "InvalidArgumentException",
+                f"this local service has no data endpoint for {api_name}, only for GET_MEDIA",
+            )
         return Answer(json.dumps({"DataEndpoint": self.media_endpoint_url}, separators=(",", ":")).encode())
 
     def _get_media(self, request: Request) -> Streaming:
@@ -322,7 +344,9 @@ class Emulator:
             name = path[1]
         served = self._streams.get(str(name))
         if served is None:
-            raise Refusal("ResourceNotFoundException", f"The requested stream is not found or not active: {name}")
+            raise Refusal(
+                "ResourceNotFoundException", f"The requested stream is not found or not active: {name}"
+            )
         return served
 
     def _now_ms(self) -> int:

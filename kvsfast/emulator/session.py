@@ -22,8 +22,8 @@ __all__ = ["Prepared", "Session", "SessionOptions"]
 class SessionOptions:
     """How responses go on and end. Times in seconds.
 
-    ``session_seconds``: after this the response ends at the next border of fragments. ``idle_seconds``: how long it
-    stays open when there is nothing (more) to send. ``fragments_per_second``: None for no such limit.
+    ``session_seconds``: after this the response ends at the next border of fragments. ``idle_seconds``: how
+    long it stays open when there is nothing (more) to send. ``fragments_per_second``: None for no such limit.
     """
 
     session_seconds: float = 2700.0
@@ -44,7 +44,7 @@ class _Framed(NamedTuple):
 
 
 class Prepared:
-    """The media of a stream, framed once: one large byte string per fragment, or one per frame where it goes live."""
+    """The media of a stream, framed once: a large string per fragment, or one per frame if it is live."""
 
     def __init__(self, media: Media, framing: Framing, *, by_frame: bool) -> None:
         self.framing = framing
@@ -71,7 +71,8 @@ class Prepared:
 class Session:
     """Writes one response body, HTTP chunks and all, from fragment ``index`` on until it ends by its own.
 
-    ``start`` is what ``index`` was found by; where that has to wait for a time to come, it is looked up again then.
+    ``start`` is what ``index`` was found by; where that has to wait for a time to come, it is looked up again
+    then.
     """
 
     def __init__(
@@ -111,7 +112,9 @@ class Session:
             self._wait_until(min(settled_ms, self._ends_ms))
             self._index = self._stream.index_of(self._start)
         first, started_ms = self._index, self._now_ms()
-        while self._now_ms() < self._ends_ms and (self._stream.count is None or self._index < self._stream.count):
+        while self._now_ms() < self._ends_ms and (
+            self._stream.count is None or self._index < self._stream.count
+        ):
             position = self._index - first
             if self._options.fragments_per_second is not None:
                 self._wait_until(started_ms + round(1000 * position / self._options.fragments_per_second))

@@ -39,7 +39,7 @@ class Credentials(NamedTuple):
 
 
 class _Recomputed(SigV4Auth):
-    """botocore's signer for headers that the client has already chosen, and for a body that is always signed."""
+    """botocore's signer, for headers that the client has chosen and for a body that is always signed."""
 
     def __init__(self, credentials: Credentials, region: str, signed_headers: HTTPHeaders) -> None:
         super().__init__(BotocoreCredentials(*credentials), SERVICE, region)
@@ -49,7 +49,8 @@ class _Recomputed(SigV4Auth):
         return self._signed
 
     def canonical_request(self, request: AWSRequest) -> str:
-        # An X-Amz-Content-SHA256 of the client's is signed as a header, but it is not what the body is checked by.
+        # An X-Amz-Content-SHA256 of the client's is signed as a header, but it is not what the body is
+        # checked by.
         without_last_line = super().canonical_request(request).rpartition("\n")[0]
         return f"{without_last_line}\n{hashlib.sha256(request.data or b'').hexdigest()}"
 
@@ -66,33 +67,43 @@ class SignatureCheck:
         self._now = now
 
     def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Refusal (400 or 403, with a lower-case ``message``) unless the signature is right. ``headers``: lower-case."""
+        """Refusal (400 or 403) unless the signature is right. ``headers``: names in lower case."""
         given = headers.get("authorization", "").strip()
         if not given:
             raise Refusal("MissingAuthenticationTokenException", "Missing Authentication Token")
         parts = _AUTHORIZATION.fullmatch(given)
         if parts is None:
-            raise Refusal("IncompleteSignatureException", "Authorization header is not AWS4-HMAC-SHA256 with Credential, SignedHeaders, Signature")
+            raise Refusal(
+                "IncompleteSignatureException",
+                "Authorization header is not AWS4-HMAC-SHA256 with Credential, SignedHeaders, Signature",
+            )
         signed_at = self._check_date(headers, parts["date"])
         self._check_scope(parts)
         if parts["access_key"] != self._credentials.access_key:
-            raise Refusal("UnrecognizedClientException", "The security token included in the request is invalid.")
+            raise Refusal(
+                "UnrecognizedClientException", "The security token included in the request is invalid."
+            )
         names = parts["headers"].split(";")
         missing = {"host"} - set(names) or set(names) - set(headers)
         if missing:
-            raise Refusal("InvalidSignatureException", f"SignedHeaders and headers do not agree on {', '.join(sorted(missing))}")
+            raise Refusal(
+                "InvalidSignatureException",
+                f"SignedHeaders and headers do not agree on {', '.join(sorted(missing))}",
+            )
         signed = HTTPHeaders()
         for name in names:
             signed[name] = headers[name]
         signer = _Recomputed(self._credentials, self._region, signed)
         request = AWSRequest(method=method, url=f"http://{headers['host']}{target}", data=body)
         request.context["timestamp"] = signed_at
-        expected = signer.signature(signer.string_to_sign(request, signer.canonical_request(request)), request)
+        expected = signer.signature(
+            signer.string_to_sign(request, signer.canonical_request(request)), request
+        )
         if not hmac.compare_digest(expected, parts["signature"]):
             raise Refusal(
                 "InvalidSignatureException",
-                "The request signature we calculated does not match the signature you provided. Check your AWS Secret"
-                " Access Key and signing method. Consult the service documentation for details.",
+                "The request signature we calculated does not match the signature you provided. Check your"
+                " AWS Secret Access Key and signing method. Consult the service documentation for details.",
             )
 
     def _check_date(self, headers: Mapping[str, str], scope_date: str) -> str:
@@ -100,22 +111,36 @@ class SignatureCheck:
         try:
             signed_at = datetime.strptime(given, _TIMESTAMP).replace(tzinfo=UTC)
         except ValueError:
-            raise Refusal("IncompleteSignatureException", f"Date must be in ISO-8601 'basic format'. Got {given!r}") from None
+            raise Refusal(
+                "IncompleteSignatureException", f"Date must be in ISO-8601 'basic format'. Got {given!r}"
+            ) from None
         if not given.startswith(scope_date):
-            raise Refusal("InvalidSignatureException", f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: {given}")
+            raise Refusal(
+                "InvalidSignatureException",
+                f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: {given}",
+            )
         now = datetime.fromtimestamp(int(self._now()), UTC)
-        if signed_at < now - CLOCK_SKEW:
-            edge = now - CLOCK_SKEW
-            text = f"Signature expired: {given} is now earlier than {edge:{_TIMESTAMP}} ({now:{_TIMESTAMP}} - 5 min.)"
-            raise Refusal("InvalidSignatureException", text)
-        if signed_at > now + CLOCK_SKEW:
-            edge = now + CLOCK_SKEW
-            text = f"Signature not yet current: {given} is still later than {edge:{_TIMESTAMP}} ({now:{_TIMESTAMP}} + 5 min.)"
-            raise Refusal("InvalidSignatureException", text)
+        words = None
+        if signed_at < (edge := now - CLOCK_SKEW):
+            words = "Signature expired", "earlier", edge, "-"
+        elif signed_at > (edge := now + CLOCK_SKEW):
+            words = "Signature not yet current", "later", edge, "+"
+        if words is not None:
+            what, than, edge, sign = words
+            raise Refusal(
+                "InvalidSignatureException",
+                f"{what}: {given} is {'now' if sign == '-' else 'still'} {than} than {edge:{_TIMESTAMP}}"
+                f" ({now:{_TIMESTAMP}} {sign} 5 min.)",
+            )
         return given
 
     def _check_scope(self, parts: re.Match[str]) -> None:
         if parts["region"] != self._region:
-            raise Refusal("InvalidSignatureException", f"Credential should be scoped to a valid region, not '{parts['region']}'.")
+            raise Refusal(
+                "InvalidSignatureException",
+                f"Credential should be scoped to a valid region, not '{parts['region']}'.",
+            )
         if parts["service"] != SERVICE:
-            raise Refusal("InvalidSignatureException", f"Credential should be scoped to correct service: '{SERVICE}'.")
+            raise Refusal(
+                "InvalidSignatureException", f"Credential should be scoped to correct service: '{SERVICE}'."
+            )

@@ -1,11 +1,13 @@
-"""A stream of the local service: which fragment has which number and times, and where a start selector points.
+"""A stream of the local service: which fragment has which number and times, and where a start selector
+points.
 
-A fragment is known by its index, counted from the first one ever ingested; the media repeats every ``len(media)``
-fragments when the stream loops. There are three ways in which fragments come to be:
+A fragment is known by its index, counted from the first one ever ingested; the media repeats every
+``len(media)`` fragments when the stream loops. There are three ways in which fragments come to be:
 
 * stored: all were there before the service started, the last one ended at that moment;
 * live: they are ingested in real time from the moment the service started;
-* stored, and looping: the stored ones first, then each further one is ingested when somebody first asks for it,
+* stored, and looping: the stored ones first, then each further one is ingested when somebody first asks for
+  it,
   since a reader at full speed would otherwise outrun the clock.
 """
 
@@ -41,7 +43,7 @@ class FragmentNotFound(LookupError):
 
 
 class Ingested(NamedTuple):
-    """A fragment as it is in the stream. Times are epoch milliseconds; ``closes_ms``: when the next one begins."""
+    """A fragment in the stream. Times are epoch milliseconds; ``closes_ms``: when the next one begins."""
 
     number: str
     token: str
@@ -54,10 +56,10 @@ class Ingested(NamedTuple):
 class Stream:
     """One stream, from the moment the service starts.
 
-    ``now_ms``: the service's clock. ``live``, ``loop``: see the module. ``retention_ms``: how far back EARLIEST
-    reaches (None: to the beginning). ``producer_start_ms``: producer time of the first fragment; by default the
-    Cluster's own time if that is an epoch time, else a little before its server time. ``opaque_tokens``: continuation
-    tokens that are not fragment numbers.
+    ``now_ms``: the service's clock. ``live``, ``loop``: see the module. ``retention_ms``: how far back
+    EARLIEST reaches (None: to the beginning). ``producer_start_ms``: producer time of the first fragment; by
+    default the Cluster's own time if that is an epoch time, else a little before its server time.
+    ``opaque_tokens``: continuation tokens that are not fragment numbers.
     """
 
     def __init__(
@@ -120,9 +122,9 @@ class Stream:
     def index_of(self, start: StartSelector) -> int:
         """Where the selector points; ``count`` or more if nothing there will ever be.
 
-        After a fragment number or a token the next fragment; for a time the first fragment at or after it; NOW is
-        the newest fragment, of a live stream the one being ingested. FragmentNotFound for an unknown number,
-        UsageError for one that cannot be.
+        After a fragment number or a token the next fragment; for a time the first fragment at or after it;
+        NOW is the newest fragment, of a live stream the one being ingested. FragmentNotFound for an unknown
+        number, UsageError for one that cannot be.
         """
         match start.type:
             case StartSelectorType.NOW:
@@ -143,7 +145,7 @@ class Stream:
                 return max(self._at_producer_time(epoch_ms(start.timestamp)), self._earliest())
 
     def settled_ms(self, start: StartSelector) -> int:
-        """From when on ``index_of`` can tell: media that is ingested on demand knows nothing of times to come."""
+        """From when on ``index_of`` can tell: media ingested on demand knows nothing of times to come."""
         if self._on_demand is None or start.timestamp is None:
             return self._started_ms
         return epoch_ms(start.timestamp)
@@ -155,14 +157,20 @@ class Stream:
         with self._lock:
             later = index - len(self._fragments)
             while len(self._on_demand) <= later:
-                self._on_demand.append(max(self._now_ms(), self._on_demand[-1] if self._on_demand else self._started_ms))
+                self._on_demand.append(
+                    max(self._now_ms(), self._on_demand[-1] if self._on_demand else self._started_ms)
+                )
             return self._on_demand[later]
 
     def _ingested(self) -> int:
         """How many fragments there are by now, the one being ingested included."""
         if self._on_demand is not None:
             return len(self._fragments) + len(self._on_demand)
-        return self._upto(self._now_ms() - self._origin_ms, bisect_right) if self.is_live else len(self._fragments)
+        return (
+            self._upto(self._now_ms() - self._origin_ms, bisect_right)
+            if self.is_live
+            else len(self._fragments)
+        )
 
     def _upto(self, offset_ms: int, bisect: Callable[[list[int], int], int]) -> int:
         """How many fragments lie before this place on the time line, over all laps."""
@@ -173,7 +181,11 @@ class Stream:
         return found if self.count is None else min(found, self.count)
 
     def _newest(self) -> int:
-        is_over = self.is_live and self.count is not None and self._now_ms() >= self._origin_ms + self.media.duration_ms
+        is_over = (
+            self.is_live
+            and self.count is not None
+            and self._now_ms() >= self._origin_ms + self.media.duration_ms
+        )
         return self._ingested() if is_over else max(0, self._ingested() - 1)
 
     def _earliest(self) -> int:

@@ -14,8 +14,8 @@ __all__ = ["LocalAuthority"]
 class LocalAuthority:
     """A throw-away certificate authority and a server context for localhost, 127.0.0.1 and ::1.
 
-    ``certificate_path``: the authority's certificate as PEM, for the client's ``verify=`` or AWS_CA_BUNDLE. The file
-    is removed by ``close``.
+    ``certificate_path``: the authority's certificate as PEM, for the client's ``verify=`` or AWS_CA_BUNDLE.
+    The file is removed by ``close``.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class LocalAuthority:
             import trustme
         except ImportError:
             raise UsageError(
-                "the local service needs the package trustme to make a certificate for TLS: pip install 'kvsfast[tls]'"
+                "TLS needs the package trustme, which makes the certificate: pip install 'kvsfast[tls]'"
             ) from None
         authority = trustme.CA()
         self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
