@@ -317,6 +317,8 @@ class _Walk:
         if most is not None and value > most:
             raise MediaError(f"{name} is {value}", offset=offset)
         if name == "Timestamp":
+            if value * (self.document.scale if self.document else 1) > 2**62:
+                raise MediaError("a Cluster time beyond 64 bits", offset=offset)
             if parent.first("Timestamp") is None:
                 parent.items.append((name, value))
                 self.cluster_has_time(value, parent)
@@ -390,7 +392,6 @@ class _Walk:
         document.ended_number = start.number
         if start.number is not None:
             document.service.clear()
-            document.offset = offset
         self.emit(
             End(
                 number=start.number,
@@ -433,6 +434,8 @@ class _Walk:
         for producer, told in node.all("Tag"):
             tags += producer
             service |= told
+        if document.ended_number is not None and document.fragment is None and service.get("number"):
+            document.offset = node.offset  # another fragment of the service in the same document
         document.service |= service
         fragment = document.fragment
         if fragment is not None:
