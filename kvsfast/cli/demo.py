@@ -42,12 +42,20 @@ LINES_PER_SECOND = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=seconds, default=5.0, metavar="S", help="how long to read (default: 5)")
     parser.add_argument(
-        "-o", "--output", default="received.mkv", metavar="FILE", help="write fragments here (default: received.mkv)"
+        "--seconds", type=seconds, default=5.0, metavar="S", help="how long to read (default: 5)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        default="received.mkv",
+        metavar="FILE",
+        help="write fragments here (default: received.mkv)",
     )
     parser.add_argument("--no-tls", action="store_true", help="plain http")
-    parser.add_argument("--json", action="store_true", help="a JSON object per second, and one of the summary")
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object per second, and one of the summary"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

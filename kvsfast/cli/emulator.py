@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="a stream and its file; repeatable",
     )
-    parser.add_argument("--loop", action="store_true", help="repeat the media for ever, under new numbers and times")
+    parser.add_argument(
+        "--loop", action="store_true", help="repeat the media for ever, under new numbers and times"
+    )
     parser.add_argument(
         "--pace",
         choices=("max", "realtime"),
@@ -58,20 +60,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=_port, default=0, metavar="N", help="of the control plane (default: any free one)"
     )
-    parser.add_argument("--media-port", type=_port, default=0, metavar="N", help="of GetMedia (default: any free one)")
-    parser.add_argument("--region", default="us-east-1", metavar="NAME", help="what requests must be signed for")
+    parser.add_argument(
+        "--media-port", type=_port, default=0, metavar="N", help="of GetMedia (default: any free one)"
+    )
+    parser.add_argument(
+        "--region", default="us-east-1", metavar="NAME", help="what requests must be signed for"
+    )
     parser.add_argument("--json", action="store_true", help="a JSON object of what to connect with")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line on stderr per request")
     slower = parser.add_argument_group("limits of the service")
-    slower.add_argument("--no-limits", action="store_true", help="any number of calls and connections per stream")
-    slower.add_argument("--bandwidth", type=count, metavar="N", help="bytes per second of a response (real: 25000000)")
+    slower.add_argument(
+        "--no-limits", action="store_true", help="any number of calls and connections per stream"
+    )
+    slower.add_argument(
+        "--bandwidth", type=count, metavar="N", help="bytes per second of a response (real: 25000000)"
+    )
     slower.add_argument("--fragments-per-second", type=seconds, metavar="N", help="of a response (real: 5)")
     slower.add_argument(
         "--session-seconds", type=seconds, default=2700.0, metavar="S", help="a response ends after (2700)"
     )
-    slower.add_argument("--idle-seconds", type=seconds, metavar="S", help="it ends after so long without media")
-    slower.add_argument("--retention-seconds", type=seconds, metavar="S", help="how far back EARLIEST reaches")
-    slower.add_argument("--opaque-tokens", action="store_true", help="tokens that are not the fragment numbers")
+    slower.add_argument(
+        "--idle-seconds", type=seconds, metavar="S", help="it ends after so long without media"
+    )
+    slower.add_argument(
+        "--retention-seconds", type=seconds, metavar="S", help="how far back EARLIEST reaches"
+    )
+    slower.add_argument(
+        "--opaque-tokens", action="store_true", help="tokens that are not the fragment numbers"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -50,7 +50,11 @@ def started(
     """``kvsfast ARGUMENTS`` as a process, gone at the end in any case. ``terminal``: what its output goes to."""
     output = subprocess.PIPE if terminal is None else terminal
     process = subprocess.Popen(
-        command(*arguments), stdout=output, stderr=output, env=environment(), start_new_session=start_new_session
+        command(*arguments),
+        stdout=output,
+        stderr=output,
+        env=environment(),
+        start_new_session=start_new_session,
     )
     try:
         yield process

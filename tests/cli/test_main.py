@@ -48,7 +48,9 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_module_is_the_command() -> None:
-    done = subprocess.run(command("--version"), env=environment(), capture_output=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(
+        command("--version"), env=environment(), capture_output=True, timeout=PATIENCE, check=True
+    )
     assert done.stdout.decode().strip() == f"kvsfast {kvsfast.__version__}"
 
 
