@@ -12,13 +12,13 @@ Where the rules leave a choice, this is what was chosen:
 - An element that has no place where it stands (a known ID at root level, say) closes nothing before it is
   refused.
 - Offsets of errors are those of the header of the offending element; a value that must not be is told of
-  the EBML header, Info, Tracks or Tag around it; TruncatedMedia has the end of the media.
+  the Info, Tracks or Tag around it; TruncatedMedia has the end of the media.
 - Tags, Info, Tracks and BlockGroup count when they have ended, and that includes being closed early.
 - A block is delivered whole or not at all: one broken frame of a lace takes the others with it.
 - A plain Cluster that is cut before its Timestamp was no fragment yet.
 - A fragment of a service document reaches from the document's header (or from the end of the fragment
   before it in the same document) to the end of its trailer, the header that closes it, the broken element
-  (of which a BlockGroup or Tag is one as a whole) or the EOF.
+  (a BlockGroup is broken as a whole) or the EOF.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class _Walk:
     def step(self) -> None:
         """One header, and its element too unless that is a master to be entered."""
         offset = self.pos
-        if not any(node.name in ("BlockGroup", "Tag") for node in self.stack):
+        if not any(node.name == "BlockGroup" for node in self.stack):
             self.at = offset
         header = self.read_header()
         if header is None:  # too few bytes for a header at the end of a master: no element
@@ -311,6 +311,11 @@ class _Walk:
         if element.type == "b" and name not in KEPT_BINARY | {"SimpleBlock", "Block"}:
             return
         value = leaf_value(element, self.data[begin:end])
+        if name == "DocType" and value not in ("matroska", "webm"):
+            raise MediaError(f"DocType is {value!r}", offset=offset)
+        most = {"EBMLReadVersion": 1, "EBMLMaxIDLength": 4, "EBMLMaxSizeLength": 8}.get(name)
+        if most is not None and value > most:
+            raise MediaError(f"{name} is {value}", offset=offset)
         if name == "Timestamp":
             if parent.first("Timestamp") is None:
                 parent.items.append((name, value))
@@ -329,10 +334,11 @@ class _Walk:
         assert document is not None
         value: Any = node
         if node.name == "EBML":
-            document.doc_type = self.read_doc_type(node)
+            document.doc_type = node.first("DocType", "matroska")
         elif node.name == "Segment":
             self.end_document(offset)
         elif node.name == "Tag":
+            self.at = node.offset
             value = read_tag(node)
         elif node.name == "Tags":
             self.tags(node, offset)
@@ -350,16 +356,6 @@ class _Walk:
             document.tracks = read_tracks(node, self.limits)
         if self.stack and node.name not in ("BlockGroup", "Cluster", "Cues", "Tags"):
             self.stack[-1].items.append((node.name, value))
-
-    def read_doc_type(self, header: Node) -> str:
-        """DocType, once the header is found to be one that can be read (RFC 8794, section 11.2)."""
-        doc_type: str = header.first("DocType", "matroska")
-        if doc_type not in ("matroska", "webm"):
-            raise MediaError(f"DocType is {doc_type!r}", offset=header.offset)
-        for name, most in {"EBMLReadVersion": 1, "EBMLMaxIDLength": 4, "EBMLMaxSizeLength": 8}.items():
-            if header.first(name, most) > most:
-                raise MediaError(f"{name} is {header.first(name)}", offset=header.offset)
-        return doc_type
 
     # --- fragments ---
 
@@ -543,7 +539,7 @@ class _Walk:
         duration = None if ticks is None else in_time(ticks) * document.scale
         more = group.first("BlockAdditions", Node("", 0, 0)).all("BlockMore")
         additions = tuple((m.first("BlockAddID", 1), m.first("BlockAdditional", b"")) for m in more)
-        step = track.default_duration_ns if track else None
+        step = (track.default_duration_ns or None) if track else None
         block: list[Frame] = []  # delivered whole or not at all
         for i, frame in enumerate(frames):
             encodings = track.content_encodings if track else ()

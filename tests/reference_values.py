@@ -266,7 +266,7 @@ def read_tracks(node: Node, limits: Limits) -> Tracks:
 
 
 def _read_track(node: Node, limits: Limits, offset: int) -> Track:
-    """One TrackEntry. Its number is mandatory, its durations must not be 0 (RFC 9559, section 5.1.4.1)."""
+    """One TrackEntry. Its number is mandatory, its scale above 0 (RFC 9559, section 5.1.4.1)."""
     if not node.first("TrackNumber"):
         raise MediaError("TrackNumber is 0 or not there", offset=offset)
     if not 0 < node.first("TrackTimestampScale", 1.0) < math.inf:
@@ -284,8 +284,8 @@ def _read_track(node: Node, limits: Limits, offset: int) -> Track:
         _TRACK,
         language=node.first("LanguageBCP47", node.first("Language", "eng")),
         codec_private=private,
-        default_duration_ns=node.first("DefaultDuration") or None,
-        default_decoded_field_duration_ns=node.first("DefaultDecodedFieldDuration") or None,
+        default_duration_ns=node.first("DefaultDuration"),
+        default_decoded_field_duration_ns=node.first("DefaultDecodedFieldDuration"),
         video=None if video is None else _read_video(video),
         audio=None if audio is None else _fill(AudioTrack, audio, _AUDIO),
         content_encodings=encodings,

@@ -385,8 +385,8 @@ cdef class FragmentParser:
         cdef Scanner s = self.scanner
         cdef uint64_t value, most
         if element == KVS_DocType:
-            self.doc_type = s.text_value()
-            if self.doc_type not in ("matroska", "webm"):
+            self.doc_type = s.text_value() or None
+            if self.doc_type not in (None, "matroska", "webm"):
                 raise s.error(f"DocType is {self.doc_type!r}, expected 'matroska' or 'webm'", s.at)
         elif element in (KVS_EBMLReadVersion, KVS_EBMLMaxIDLength, KVS_EBMLMaxSizeLength):
             most = 1 if element == KVS_EBMLReadVersion else 4 if element == KVS_EBMLMaxIDLength else 8

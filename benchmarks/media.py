@@ -1,0 +1,74 @@
+"""Matroska to measure with, made by rule: the same bytes on every machine.
+
+All sizes are written 8 bytes wide, as the producer SDK does, so that the head of a SimpleBlock has 13 bytes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from kvsfast.emulator import templates
+
+__all__ = ["FRAME_MS", "matroska", "number", "service_documents", "service_head", "simple_block"]
+
+#: Between two frames.
+FRAME_MS = 20
+
+TIMESTAMP_SCALE_NS = 1_000_000
+
+
+def element(identifier: str, *content: bytes) -> bytes:
+    """An element by its ID in hexadecimal."""
+    data = b"".join(content)
+    return bytes.fromhex(identifier) + (1 << 56 | len(data)).to_bytes(8, "big") + data
+
+
+def number(identifier: str, value: int) -> bytes:
+    return element(identifier, value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
+
+
+def head() -> bytes:
+    """EBML header, the header of a Segment of unknown size, Info, and Tracks with one video track."""
+    ebml = element("1A45DFA3", element("4282", b"matroska"), number("4287", 4), number("4285", 2))
+    info = element("1549A966", number("2AD7B1", TIMESTAMP_SCALE_NS), element("4D80", b"benchmarks"))
+    video = element("E0", number("B0", 1920), number("BA", 1080))
+    track = [number("D7", 1), number("73C5", 1), number("83", 1), element("86", b"V_MPEG4/ISO/AVC")]
+    private = element("63A2", bytes(range(43)))
+    tracks = element("1654AE6B", element("AE", *track, video, private))
+    return ebml + templates.SEGMENT_HEADER + info + tracks
+
+
+def simple_block(time: int, payload: bytes, *, key: bool = False) -> bytes:
+    """``time``: against the Cluster's, in ms."""
+    return element("A3", b"\x81", time.to_bytes(2, "big"), b"\x80" if key else b"\0", payload)
+
+
+def clusters(fragments: Sequence[Sequence[int]]) -> list[bytes]:
+    """One Cluster for each list of frame sizes."""
+    payload = random.Random(5).randbytes
+    made, time = [], 0
+    for frames in fragments:
+        blocks = [simple_block(at * FRAME_MS, payload(size), key=at == 0) for at, size in enumerate(frames)]
+        made.append(element("1F43B675", number("E7", time), *blocks))
+        time += len(frames) * FRAME_MS
+    return made
+
+
+def matroska(fragments: Sequence[Sequence[int]]) -> bytes:
+    """A producer's file: what the emulator makes fragments of."""
+    return head() + b"".join(clusters(fragments))
+
+
+def service_head(fragment: int) -> bytes:
+    """What the service sends before the Cluster of its ``fragment``-th fragment."""
+    fragment_number = f"{fragment + 1:047d}"
+    return head() + b"".join(templates.before_cluster(fragment_number, "1700000000.250", "1700000000.000"))
+
+
+def service_documents(fragments: Sequence[Sequence[int]]) -> bytes:
+    """What the service makes of it: a document per Cluster, between the tags of its own."""
+    return b"".join(
+        service_head(at) + cluster + b"".join(templates.after_cluster(0, f"{at + 1:047d}"))
+        for at, cluster in enumerate(clusters(fragments))
+    )
