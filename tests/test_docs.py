@@ -36,16 +36,23 @@ def service() -> Iterator[Emulator]:
         yield service
 
 
-@pytest.mark.parametrize(("page", "line", "source"), EXAMPLES, ids=[f"{page.name}:{line}" for page, line, _ in EXAMPLES])
-@pytest.mark.usefixtures("no_environment")
-def test_example(
-    page: Path, line: int, source: str, service: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def surroundings(
+    no_environment: None, service: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where examples run: a directory with a recording, and an environment that leads to the service."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_KINESIS_VIDEO", service.endpoint_url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", service.credentials.access_key)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", service.credentials.secret_key)
     monkeypatch.chdir(tmp_path)
     shutil.copy(CLIP, "recording.mkv")
+
+
+@pytest.mark.parametrize(
+    ("page", "line", "source"), EXAMPLES, ids=[f"{page.name}:{line}" for page, line, _ in EXAMPLES]
+)
+@pytest.mark.usefixtures("surroundings")
+def test_example(page: Path, line: int, source: str) -> None:
     # Lines are counted as in the page, for tracebacks.
     exec(compile("\n" * (line - 1) + source, str(page), "exec"), {"__name__": "__example__"})
 

@@ -39,7 +39,8 @@ def test_mypy() -> None:
 def test_stubs_of_compiled_modules() -> None:
     """Signatures, names and properties in the .pyi files are those of the modules."""
     modules = [f"kvsfast._native.{name}" for name in COMPILED]
-    run_module("mypy.stubtest", "--mypy-config-file", "pyproject.toml", *modules)
+    allowed = ["--allowlist", "tests/stubtest_allowlist.txt", "--ignore-unused-allowlist"]
+    run_module("mypy.stubtest", "--mypy-config-file", "pyproject.toml", *allowed, *modules)
 
 
 @pytest.mark.parametrize("name", COMPILED)

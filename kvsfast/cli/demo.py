@@ -24,12 +24,14 @@ from kvsfast.errors import KvsFastError
 NAME = "demo"
 SUMMARY = "see it at work: a local service, read by the real client at full rate"
 DESCRIPTION = """\
-Start a local Kinesis Video service in a process of its own, on a clip that comes with kvsfast, and read it
-as the real service is read: GetDataEndpoint, a signed GetMedia request, TLS, an HTTP chunk per element.
-Nothing leaves this machine. The figures at the end are those of the reading process alone.
+Start a local Kinesis Video service in a process of its own, on a clip that comes
+with kvsfast, and read it as the real service is read: GetDataEndpoint, a signed
+GetMedia request, TLS, an HTTP chunk per element. Nothing leaves this machine.
+The figures at the end are those of the reading process alone.
 """
 EPILOG = """\
-The clip is sent again and again as fast as it is taken; its first pass is written to the file.
+The clip is sent again and again as fast as it is taken; its first pass is
+written to the file.
 
 examples:
   kvsfast demo
@@ -168,7 +170,8 @@ def _sum_up(tally: Tally, arguments: argparse.Namespace, written: int) -> None:
         )
         return
     for name, value in {
-        "fragments": f"{tally.fragments:,}, {'all whole' if not tally.incomplete else f'{tally.incomplete} cut'}",
+        "fragments": f"{tally.fragments:,}, "
+        + (f"{tally.incomplete} cut" if tally.incomplete else "all whole"),
         "frames": f"{tally.frames:,}",
         "media": f"{tally.size / 1e6:,.1f} MB in {took:.1f} s, {rate(tally.size, took)}",
         "CPU": f"{cpu / took:.0%} of one core, {cpu / tally.size * 1e9:.2f} s per GB" if tally.size else "-",

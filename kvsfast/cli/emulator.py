@@ -18,16 +18,18 @@ from kvsfast.emulator.clip import CLIP
 NAME = "emulator"
 SUMMARY = "serve files as streams, for any AWS SDK"
 DESCRIPTION = """\
-A local Kinesis Video service: GetDataEndpoint and GetMedia over Matroska files, with the tags, numbers, HTTP chunks,
-signatures, errors and limits of the real one. It runs until Ctrl-C and listens on loopback only.
+A local Kinesis Video service: GetDataEndpoint and GetMedia over Matroska files,
+with the tags, numbers, HTTP chunks, signatures, errors and limits of the real
+one. It runs until Ctrl-C and listens on loopback only.
 """
 EPILOG = """\
-What it prints on standard output can be pasted into a shell; boto3 and kvsfast then find the service without further
-arguments. Without --stream it serves the clip that comes with kvsfast as stream demo.
+What it prints on standard output can be pasted into a shell; boto3 and kvsfast
+then find the service without further arguments. Without --stream it serves the
+clip that comes with kvsfast, as stream demo.
 
 examples:
   kvsfast emulator --stream front-door=clip.mkv --loop
-  kvsfast emulator --stream a=1.mkv --stream a=2.mkv --stream b=3.mkv    a is both files, one after the other
+  kvsfast emulator --stream a=1.mkv --stream a=2.mkv     one after the other
   kvsfast emulator --pace realtime --pieces random --tls -v
 """
 
@@ -48,7 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pace",
         choices=("max", "realtime"),
         default="max",
-        help="max: all is stored at the start and sent as fast as it is taken; realtime: ingested from the start on",
+        help="max: all is stored at the start, and sent as fast as it is taken; "
+        "realtime: ingested from the start on, frame by frame",
     )
     parser.add_argument(
         "--pieces",

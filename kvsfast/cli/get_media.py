@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 NAME = "get-media"
 SUMMARY = "read a stream, watch its fragments arrive, write them to a file"
 DESCRIPTION = """\
-Read a stream by one GetMedia call: a line or a row per fragment as it arrives, and the fragments themselves,
-byte for byte, into a file. Region, credentials and endpoints are found as boto3 finds them.
+Read a stream by one GetMedia call: a line or a row per fragment as it arrives,
+and the fragments themselves, byte for byte, into a file. Region, credentials
+and endpoints are found as boto3 finds them.
 """
 EPILOG = """\
-START is NOW, EARLIEST, after:FRAGMENT_NUMBER, server:TIME, producer:TIME or token:CONTINUATION_TOKEN; a TIME is epoch
-seconds, or ISO 8601 with a zone.
+START is NOW, EARLIEST, after:FRAGMENT_NUMBER, server:TIME, producer:TIME or
+token:CONTINUATION_TOKEN; a TIME is epoch seconds, or ISO 8601 with a zone.
 
-The file holds whole fragments only, also after Ctrl-C: one Matroska document after the other, as the service sends
-them. Players show the first of them; --split writes documents that play, one per file.
+The file holds whole fragments only, also after Ctrl-C: one Matroska document
+after the other, as the service sends them. Players show the first of them;
+--split writes documents that play, one per file.
 
 examples:
-  kvsfast get-media front-door                                        watch
-  kvsfast get-media front-door --start EARLIEST -o received.mkv       keep what is stored, and go on
-  kvsfast get-media front-door --seconds 60 --split fragments/        a playable file per fragment
-  kvsfast get-media front-door --start token:9134... --json           go on where another call ended
-  kvsfast get-media front-door -o - | ffplay -                        to another program
+  kvsfast get-media front-door                                     watch
+  kvsfast get-media front-door --start EARLIEST -o received.mkv    keep
+  kvsfast get-media front-door --seconds 60 --split fragments/     files that play
+  kvsfast get-media front-door --start token:9134... --json        go on
+  kvsfast get-media front-door -o - | ffplay -                     pass on
 """
 
 
@@ -108,7 +110,8 @@ def run(arguments: argparse.Namespace) -> int:
             is_deadline = not error.retryable
             if not is_deadline:
                 error.add_note(
-                    "is a producer sending? --start EARLIEST reads what is stored, --idle-timeout waits longer"
+                    "is a producer sending? --start EARLIEST reads what is stored, "
+                    "--idle-timeout waits longer"
                 )
                 raise
     return 0

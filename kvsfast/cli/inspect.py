@@ -19,16 +19,19 @@ from kvsfast.errors import InStreamError, UsageError
 NAME = "inspect"
 SUMMARY = "show what is in a Matroska file or a recorded response"
 DESCRIPTION = """\
-Show what is in a Matroska or WebM file, or in a recorded GetMedia response: by default the tree of its elements,
-with offset and payload size in bytes, name and value. The file is read as a stream, whatever its size.
+Show what is in a Matroska or WebM file, or in a recorded GetMedia response: by
+default the tree of its elements, with offset and payload size in bytes, name
+and value. The file is read as a stream, whatever its size.
 """
 EPILOG = """\
 examples:
-  kvsfast inspect recording.mkv --depth 2           what a Segment holds
-  kvsfast inspect recording.mkv --fragments         a line per fragment: number, times, token, tags
-  kvsfast inspect recording.mkv --frames --json     a JSON object per frame
-  curl ... | kvsfast inspect -                      from a pipe
+  kvsfast inspect recording.mkv --depth 2          what a Segment holds
+  kvsfast inspect recording.mkv --fragments        numbers, times, tokens, tags
+  kvsfast inspect recording.mkv --frames --json    a JSON object per frame
+  curl ... | kvsfast inspect -                     from a pipe
 """
+
+FRAMES_HEADING = "     frame  track  codec                   time  wall clock                     size  flags"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,12 +81,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 def _show_frames(file: BinaryIO, output: Output, strict: bool) -> int:
     if not output.as_json:
-        output.line(
-            (
-                "     frame  track  codec                    time  wall clock                      size  flags",
-                "dim",
-            )
-        )
+        output.line((FRAMES_HEADING, "dim"))
     with kvsfast.parse(file, strict=strict) as media:
         for position, frame in enumerate(media.frames()):
             track = frame.track
@@ -116,7 +114,7 @@ def _show_frame(position: int, frame: kvsfast.Frame, codec: str, output: Output)
     seconds = frame.media_time_ns / 1e9
     output.line(
         (f"{position:>10}  ", "dim"),
-        f"{frame.track_number:>5}  {printable(codec):<16}  {seconds:>10.3f}  {wall:<24} {frame.size:>10,}  ",
+        f"{frame.track_number:>5}  {printable(codec):<16} {seconds:>10.3f}  {wall:<24} {frame.size:>10,}  ",
         (flags, "bold" if frame.is_keyframe else ""),
     )
 

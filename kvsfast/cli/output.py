@@ -1,4 +1,4 @@
-"""Where the command writes: data to stdout, messages to stderr; colours only on a terminal, and only with rich."""
+"""Where the command writes: data to stdout, messages to stderr; colours only on a terminal, and with rich."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ __all__ = ["HEADING", "Arrival", "Show", "Tally", "live_table", "rate"]
 #: How many fragments the live table shows, and how often it is drawn anew.
 ROWS = 8
 DRAWN_PER_SECOND = 8
-#: Columns of a terminal that has room for whole numbers and dates, and how much of a number is shown elsewhere.
+#: Columns of a terminal that has room for whole numbers and dates; how much of a number is shown elsewhere.
 WIDE = 112
 SHORT = 16
 
@@ -112,8 +112,8 @@ class Tally:
     def __str__(self) -> str:
         seconds = self.seconds
         return (
-            f"{quantity(self.fragments, 'fragment')}, {quantity(self.frames, 'frame')}, {self.size / 1e6:,.1f} MB "
-            f"in {seconds:,.1f} s, {rate(self.size, seconds)}"
+            f"{quantity(self.fragments, 'fragment')}, {quantity(self.frames, 'frame')}, "
+            f"{self.size / 1e6:,.1f} MB in {seconds:,.1f} s, {rate(self.size, seconds)}"
         )
 
 

@@ -1,7 +1,7 @@
 """Make the clip again:  python -m kvsfast.emulator.clip.make clip.mkv  (needs ffmpeg with libx264).
 
-Nothing in it comes from outside: the picture is ffmpeg's test source, which counts frames and seconds, and the sound
-is a sine with a beep each second.
+Nothing in it comes from outside: the picture is ffmpeg's test source, which counts frames and seconds, and
+the sound is a sine with a beep each second.
 """
 
 from __future__ import annotations
