@@ -17,7 +17,9 @@ from tests.strategies import broken_media, media
 EXAMPLES = int(os.environ.get("KVSFAST_EXAMPLES", "150"))
 
 thorough = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 
