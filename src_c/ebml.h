@@ -15,7 +15,8 @@ enum {
     KVS_BAD_ID = -1,   /* first byte 0x0_ (longer than 4 bytes), or all data bits one */
     KVS_BAD_SIZE = -2, /* first byte 0: longer than 8 bytes */
     KVS_BAD_LACE = -3,
-    KVS_BAD_BLOCK = -4
+    KVS_BAD_BLOCK = -4,
+    KVS_NO_ROOM = -5 /* the parent ends before a header can */
 };
 
 #define KVS_UNKNOWN_SIZE UINT64_MAX
@@ -91,27 +92,40 @@ typedef struct {
     uint32_t length; /* bytes of ID and size together: 2..12 */
 } kvs_header;
 
-/* One element header. Returns its length, KVS_NEED_MORE, KVS_BAD_ID or KVS_BAD_SIZE. */
-static inline int kvs_read_header(const uint8_t *p, size_t n, kvs_header *out)
+/* One element header, of which n bytes have come; its parent has `room` bytes left (at least n). Returns its length,
+ * KVS_NEED_MORE, KVS_NO_ROOM, KVS_BAD_ID or KVS_BAD_SIZE: whatever is wrong is found with the byte that shows it. */
+static inline int kvs_read_header(const uint8_t *p, size_t n, uint64_t room, kvs_header *out)
 {
+    if (room < 2)
+        return KVS_NO_ROOM;
     if (n == 0)
         return KVS_NEED_MORE;
     unsigned id_width = kvs_vint_width(p[0]);
     if (id_width > 4)
         return KVS_BAD_ID;
+    if (room < id_width + 1)
+        return KVS_NO_ROOM;
     if (n < id_width)
         return KVS_NEED_MORE;
     uint32_t id = (uint32_t)kvs_uint(p, id_width);
     uint32_t ones = (UINT32_C(1) << (7 * id_width)) - 1;
     if ((id & ones) == ones)
         return KVS_BAD_ID;
-    int width = kvs_vint(p + id_width, n - id_width, &out->size);
-    if (width <= 0)
-        return width;
+    p += id_width;
+    n -= id_width;
+    if (n == 0)
+        return KVS_NEED_MORE;
+    unsigned width = kvs_vint_width(p[0]);
+    if (width > 8)
+        return KVS_BAD_SIZE;
+    if (room < id_width + width)
+        return KVS_NO_ROOM;
+    if (kvs_vint(p, n, &out->size) <= 0)
+        return KVS_NEED_MORE;
     if (out->size == (UINT64_C(1) << (7 * width)) - 1) /* all ones, at any width (section 6.2) */
         out->size = KVS_UNKNOWN_SIZE;
     out->id = id;
-    out->length = id_width + (uint32_t)width;
+    out->length = id_width + width;
     return (int)out->length;
 }
 

@@ -32,7 +32,7 @@ typedef struct {
 static inline int kvs_expect(const uint8_t **p, const uint8_t *end, uint32_t id, uint64_t *size)
 {
     kvs_header h;
-    if (kvs_read_header(*p, (size_t)(end - *p), &h) <= 0 || h.id != id)
+    if (kvs_read_header(*p, (size_t)(end - *p), (uint64_t)(end - *p), &h) <= 0 || h.id != id)
         return 0;
     *p += h.length;
     if (h.size > (uint64_t)(end - *p))

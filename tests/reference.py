@@ -6,8 +6,8 @@ stack of open masters; ``_Document`` and ``_Fragment`` hold what the events are 
 
 Where the rules leave a choice, this is what was chosen:
 
-- Errors that a header shows (IDs, sizes, limits) count as soon as the header is there. SimpleBlock, and
-  BlockGroup, Tags and Tracks of known size, count as a whole: a cut one is only cut.
+- Errors that a header shows (IDs, sizes, limits) count as soon as the header is there. What a block holds
+  counts when the whole SimpleBlock or BlockGroup is there: a cut block is only cut.
 - Masters of known size that nobody reads (Cues, say) are stepped over with all that they hold.
 - An element that has no place where it stands (a known ID at root level, say) closes nothing before it is
   refused.
@@ -18,7 +18,7 @@ Where the rules leave a choice, this is what was chosen:
 - A plain Cluster that is cut before its Timestamp was no fragment yet.
 - A fragment of a service document reaches from the document's header (or from the end of the fragment
   before it in the same document) to the end of its trailer, the header that closes it, the broken element
-  (a BlockGroup is broken as a whole) or the EOF.
+  or the EOF.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def parse(
         if eof:
             walk.end_of_media()
     except MediaError as error:
-        walk.break_fragment()
+        walk.break_fragment(error.offset)
         walk.events.append(Raised(type(error).__name__, error.offset, getattr(error, "name", "")))
     return walk.events
 
@@ -118,7 +118,6 @@ class _Walk:
     def __init__(self, data: bytes, strict: bool, trailer: bool | None, limits: Limits) -> None:
         self.data, self.strict, self.trailer, self.limits = data, strict, trailer, limits
         self.pos = 0
-        self.at = 0  # where the element begins that is being read
         self.stack: list[Node] = []
         self.events: list[Event] = []
         self.document: _Document | None = None
@@ -145,8 +144,6 @@ class _Walk:
     def step(self) -> None:
         """One header, and its element too unless that is a master to be entered."""
         offset = self.pos
-        if not any(node.name == "BlockGroup" for node in self.stack):
-            self.at = offset
         header = self.read_header()
         if header is None:  # too few bytes for a header at the end of a master: no element
             self.skip_to(int(self.limit))
@@ -283,7 +280,7 @@ class _Walk:
             document.track_count += 1
             if document.track_count > limits.max_tracks:
                 self.exceed("max_tracks", document.track_count, limits.max_tracks, node.offset)
-        if name in ("BlockGroup", "Tags", "Tracks") and node.end is not None and node.end > len(self.data):
+        if name == "BlockGroup" and node.end is not None and node.end > len(self.data):
             raise _Cut
         node.is_ignored |= bool(self.stack) and self.stack[-1].is_ignored
         self.stack.append(node)
@@ -317,6 +314,8 @@ class _Walk:
         if most is not None and value > most:
             raise MediaError(f"{name} is {value}", offset=offset)
         if name == "Timestamp":
+            if value * (self.document.scale if self.document else 1) > 2**62:
+                raise MediaError("a Cluster time beyond 64 bits", offset=offset)
             if parent.first("Timestamp") is None:
                 parent.items.append((name, value))
                 self.cluster_has_time(value, parent)
@@ -338,7 +337,6 @@ class _Walk:
         elif node.name == "Segment":
             self.end_document(offset)
         elif node.name == "Tag":
-            self.at = node.offset
             value = read_tag(node)
         elif node.name == "Tags":
             self.tags(node, offset)
@@ -390,7 +388,6 @@ class _Walk:
         document.ended_number = start.number
         if start.number is not None:
             document.service.clear()
-            document.offset = offset
         self.emit(
             End(
                 number=start.number,
@@ -404,10 +401,10 @@ class _Walk:
             )
         )
 
-    def break_fragment(self) -> None:
-        """The element that is being read is broken; the fragment before it is not complete."""
+    def break_fragment(self, offset: int) -> None:
+        """The element at ``offset`` is broken; the fragment before it is not complete."""
         if self.document is not None and self.document.fragment is not None:
-            self.end_fragment(self.at, False)
+            self.end_fragment(offset, False)
 
     def cluster_has_time(self, timestamp: int, cluster: Node) -> None:
         document = self.document
@@ -433,6 +430,8 @@ class _Walk:
         for producer, told in node.all("Tag"):
             tags += producer
             service |= told
+        if document.ended_number is not None and document.fragment is None and service.get("number"):
+            document.offset = node.offset  # another fragment of the service in the same document
         document.service |= service
         fragment = document.fragment
         if fragment is not None:

@@ -38,6 +38,7 @@ cdef class BlockReader:
     cdef ReceiveBuffer buffer
     cdef kvs_cluster cluster    # what the hot loop must know
     cdef dict states            # track number -> TrackState
+    cdef uint64_t at            # offset of the block being read
     cdef uint64_t child_at      # offset of the child of a BlockGroup being read
     cdef bint keeping
     cdef uint64_t max_frames, max_payload, max_block, max_binary
@@ -55,15 +56,18 @@ cdef class BlockReader:
     cdef kvs_row *give_rows(self) except NULL
     cdef int make_room(self) except -1
     cdef int scan(self, size_t end) except -1
-    cdef int add_block(self, const uint8_t *data, size_t size, bint group, bint key, uint32_t extra) except -1
+    cdef int add_simple_block(self) except -1
+    cdef int add_frames_or_none(
+        self, const uint8_t *data, size_t size, bint group, bint key, uint32_t extra
+    ) except -1
     cdef int add_frames(self, const uint8_t *data, size_t size, bint group, bint key, uint32_t extra) except -1
     cdef int add_frame(
         self, const uint8_t *data, uint32_t size, int64_t time, uint32_t track, uint32_t flags, uint32_t extra,
         TrackState state,
     ) except -1
+    cdef object limit(self, str message, str name, uint64_t declared, uint64_t limit)
     cdef bytes undo_encodings(self, bytes payload, list steps)
     cdef int add_group(self) except -1
     cdef object timestamp_scale(self, uint64_t track)
     cdef int take_additions(self, const uint8_t *p, size_t left, list additions) except -1
     cdef bint take_child(self, const uint8_t **p, size_t *left, kvs_header *h, int parent, int *element) except -1
-    cdef uint64_t child_uint(self, const uint8_t *p, kvs_header *h) except? 12345

@@ -20,7 +20,7 @@ from kvsfast._native.frames cimport (
 from kvsfast._native.scanner cimport *
 
 from kvsfast._native import headers
-from kvsfast.errors import KvsFastError
+from kvsfast.errors import KvsFastError, LimitExceeded
 
 cdef extern from "block.h" nogil:
     ctypedef struct kvs_prefix:
@@ -159,8 +159,15 @@ cdef class BlockReader:
 
     # -- the long way -----------------------------------------------------------------------------------------
 
-    cdef int add_block(self, const uint8_t *data, size_t size, bint group, bint key, uint32_t extra) except -1:
-        """The long way: lacing, content encodings, large track numbers, time scales. All frames of the block, or none."""
+    cdef int add_simple_block(self) except -1:
+        """The scanner's token is a SimpleBlock."""
+        self.at = self.scanner.at
+        return self.add_frames_or_none(self.scanner.data, self.scanner.size, False, False, 0)
+
+    cdef int add_frames_or_none(
+        self, const uint8_t *data, size_t size, bint group, bint key, uint32_t extra
+    ) except -1:
+        """All frames of a block, or none. `data` is the block from its track number on."""
         cdef size_t rows = self.count
         cdef uint64_t frames = self.frames
         try:
@@ -183,9 +190,9 @@ cdef class BlockReader:
         cdef int64_t step = 0
         cdef double shift
         if kvs_read_prefix(data, size, &prefix) < 0:
-            raise s.error(f"a block of {size} bytes is too short for its own header", s.at)
+            raise s.error(f"a block of {size} bytes is too short for its own header", self.at)
         if prefix.track > 0xFFFFFFFF:
-            raise s.error(f"block of track number {prefix.track}, at most {0xFFFFFFFF} is understood", s.at)
+            raise s.error(f"block of track number {prefix.track}, at most {0xFFFFFFFF} is understood", self.at)
         data += prefix.length
         size -= prefix.length
         if not group:
@@ -198,7 +205,7 @@ cdef class BlockReader:
             flags |= KVS_FRAME_LACED
             count = kvs_read_lace(lacing, data, size, sizes, &used)
             if count < 0:
-                raise s.error(f"the lace sizes of a block of {size} bytes do not add up", s.at)
+                raise s.error(f"the lace sizes of a block of {size} bytes do not add up", self.at)
             data += used
         else:
             sizes[0] = <uint32_t>size
@@ -209,7 +216,7 @@ cdef class BlockReader:
         else:
             shift = rint(prefix.time * state.scale)
             if fabs(shift) * self.cluster.scale >= MOST_SHIFT_NS:
-                raise s.error(f"block time {prefix.time} x TrackTimestampScale {state.scale} is beyond 64 bits of ns", s.at)
+                raise s.error(f"block time {prefix.time} x TrackTimestampScale {state.scale} is beyond 64 bits of ns", self.at)
             time = self.cluster.cluster_ns + <int64_t>shift * self.cluster.scale - state.delay_ns
             step = state.default_duration_ns
             if state.stored:
@@ -229,7 +236,7 @@ cdef class BlockReader:
         cdef bytes payload
         if self.keeping:
             if self.count >= self.max_frames:
-                raise self.scanner.limit(
+                raise self.limit(
                     "too many frames in a fragment to keep", "max_frames", self.count + 1, self.max_frames
                 )
             self.make_room()
@@ -248,7 +255,7 @@ cdef class BlockReader:
             row.offset = self.side_size if self.keeping else <uint64_t>len(self.sides)
             self.side_size += row.length
             if self.keeping and self.side_size > self.max_payload:
-                raise self.scanner.limit(
+                raise self.limit(
                     "the fragment's decoded payload is too large to keep", "max_fragment_size", self.side_size,
                     self.max_payload,
                 )
@@ -257,15 +264,20 @@ cdef class BlockReader:
         self.frames += 1
         return 0
 
+    cdef object limit(self, str message, str name, uint64_t declared, uint64_t limit):
+        return LimitExceeded(
+            message, name=name, declared=declared, limit=limit, offset=self.at, path=self.scanner.path()
+        )
+
     cdef bytes undo_encodings(self, bytes payload, list steps):
         cdef Scanner s = self.scanner
         try:
             for algo, settings in steps:
                 payload = headers.undo(algo, settings, payload, self.max_block)
         except OverflowError as error:
-            raise s.limit("a frame is too large once decoded", "max_block_size", error.args[0], self.max_block) from None
+            raise self.limit("a frame is too large once decoded", "max_block_size", error.args[0], self.max_block) from None
         except ValueError as error:
-            raise s.error(f"the content encoding of a frame can't be undone: {error}", s.at) from None
+            raise s.error(f"the content encoding of a frame can't be undone: {error}", self.at) from None
         return payload
 
     cdef int add_group(self) except -1:
@@ -288,11 +300,10 @@ cdef class BlockReader:
                 block_at = self.child_at
                 block_size = <size_t>h.size
             elif element == KVS_BlockDuration and duration is None:
-                duration = self.child_uint(p, &h)
+                duration = kvs_uint(p, <size_t>h.size)
             elif element == KVS_ReferenceBlock:
                 key = False
             elif element == KVS_DiscardPadding and padding is None:
-                self.child_uint(p, &h)
                 padding = kvs_int(p, <size_t>h.size)
             elif element == KVS_BlockAdditions:
                 self.take_additions(p, <size_t>h.size, additions)
@@ -308,8 +319,8 @@ cdef class BlockReader:
                     duration = round(duration * self.timestamp_scale(prefix.track)) * self.cluster.scale
             self.extras.append((duration, padding, tuple(additions)))
             extra = <uint32_t>len(self.extras)
-        s.at = block_at
-        self.add_block(block, block_size, True, key, extra)
+        self.at = block_at
+        self.add_frames_or_none(block, block_size, True, key, extra)
         return 0
 
     cdef object timestamp_scale(self, uint64_t track):
@@ -328,7 +339,7 @@ cdef class BlockReader:
                 inside = <size_t>h.size
                 while self.take_child(&q, &inside, &inner, KVS_BlockMore, &element):
                     if element == KVS_BlockAddID and inner.size:
-                        addition_id = self.child_uint(q, &inner)
+                        addition_id = kvs_uint(q, <size_t>inner.size)
                     elif element == KVS_BlockAdditional and data is None:
                         if inner.size > self.max_binary:
                             raise self.scanner.limit(
@@ -337,8 +348,7 @@ cdef class BlockReader:
                         data = <bytes>q[:<size_t>inner.size]
                     q += inner.size
                     inside -= <size_t>inner.size
-                if data is not None:
-                    additions.append((addition_id, data))
+                additions.append((addition_id, data or b""))
             p += h.size
             left -= <size_t>h.size
         return 0
@@ -348,11 +358,12 @@ cdef class BlockReader:
     ) except -1:
         """The next child inside a BlockGroup: p and left come to stand on its payload. False at the end."""
         cdef Scanner s = self.scanner
-        cdef int status = kvs_read_header(p[0], left[0], h)
+        cdef int status = kvs_read_header(p[0], left[0], left[0], h)
         cdef uint64_t at = s.at + s.header + <uint64_t>(p[0] - s.data)
         self.child_at = at
-        if status == KVS_NEED_MORE:
+        if status == KVS_NO_ROOM:
             return False
+        cdef int kind
         if status < 0:
             raise s.error("a BlockGroup holds something that is no element", at)
         if h.size > left[0] - h.length:
@@ -366,9 +377,7 @@ cdef class BlockReader:
         element[0] = kvs_find_element(h.id)
         if not kvs_is_child(element[0], parent):
             element[0] = KVS_UNKNOWN
+        kind = kvs_elements[element[0]].type
+        if h.size > 8 and kind != KVS_BINARY and kind != KVS_MASTER:
+            raise s.error(f"element {h.id:X} has {h.size} bytes, at most 8 are allowed", at)
         return True
-
-    cdef uint64_t child_uint(self, const uint8_t *p, kvs_header *h) except? 12345:
-        if h.size > 8:
-            raise self.scanner.error(f"element {h.id:X} has {h.size} bytes, at most 8 are allowed", self.child_at)
-        return kvs_uint(p, <size_t>h.size)

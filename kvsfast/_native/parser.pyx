@@ -105,7 +105,8 @@ cdef class FragmentParser:
     cdef size_t whole           # end of the last whole element
     cdef size_t segment_at, segment_body, cluster_at, cluster_body      # of known size; body 0 if not
     cdef bytes ebml_bytes, info_bytes, tracks_bytes
-    cdef bytes head             # what makes a Cluster of a plain document playable
+    cdef bytes head             # what makes a part of the document playable
+    cdef bint is_continued      # the fragment is not the first of its document
 
     def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None):
         if limits is None:
@@ -215,7 +216,7 @@ cdef class FragmentParser:
                 if self.on_broken is not None:
                     self.on_broken()
                 if self.open:
-                    self.finish_fragment(False, <size_t>(error.offset - self.buffer.origin))
+                    self.finish_fragment(False, <size_t>(self.scanner.at - self.buffer.origin))
                 if self.has_rows() or self.queue:
                     return READY
         if self.failure is not None:
@@ -329,7 +330,7 @@ cdef class FragmentParser:
             if not self.cluster_ready:
                 raise s.error("a block stands before the Timestamp of its Cluster", s.at)
             if element == KVS_SimpleBlock:
-                self.blocks.add_block(s.data, s.size, False, False, 0)
+                self.blocks.add_simple_block()
             else:
                 self.blocks.add_group()
             s.barren = 0
@@ -354,7 +355,7 @@ cdef class FragmentParser:
         self.had_info = self.had_tracks = self.had_cluster = self.errored = False
         self.number = self.token = None
         self.server_ms = self.producer_ms = self.behind = None
-        self.ended = False
+        self.ended = self.is_continued = False
         self.head = None
         self.info_bytes = self.tracks_bytes = b""
         self.sections.forget_document()
@@ -385,8 +386,8 @@ cdef class FragmentParser:
         cdef Scanner s = self.scanner
         cdef uint64_t value, most
         if element == KVS_DocType:
-            self.doc_type = s.text_value() or None
-            if self.doc_type not in (None, "matroska", "webm"):
+            self.doc_type = s.text_value()
+            if self.doc_type not in ("matroska", "webm"):
                 raise s.error(f"DocType is {self.doc_type!r}, expected 'matroska' or 'webm'", s.at)
         elif element in (KVS_EBMLReadVersion, KVS_EBMLMaxIDLength, KVS_EBMLMaxSizeLength):
             most = 1 if element == KVS_EBMLReadVersion else 4 if element == KVS_EBMLMaxIDLength else 8
@@ -450,8 +451,7 @@ cdef class FragmentParser:
             self.start_fragment()
             self.finish_fragment(complete, upto)
         elif self.number is None and not self.had_cluster:
-            for tags in self.header_tags:
-                self.give_late_tags(None, tags)
+            self.give_header_tags()
         self.in_document = False
         self.hold = False
         self.cluster_ready = False
@@ -508,6 +508,9 @@ cdef class FragmentParser:
         cdef bint over = False
         cdef str number
         if service is not None:
+            if service.number and self.ended and self.start is not None and self.start.number is not None:
+                self.begin_next_fragment()
+                before = True
             if before:
                 self.number = service.number or self.number
                 if service.has_server:
@@ -534,11 +537,35 @@ cdef class FragmentParser:
             self.number = None
             self.errored = self.ended = True
             self.queue.append(in_stream_error(service.error_id, service.error_code, service.error_message, number))
+            if not self.had_cluster:
+                self.give_header_tags()
         elif over:
             self.saw_token = True
             if not self.open:
                 self.start_fragment()
             self.finish_fragment(True, self.buffer.pos)
+        return 0
+
+    cdef int begin_next_fragment(self) except -1:
+        """The service numbers another fragment in the same document. It begins with the Tags that say so."""
+        self.number = self.token = None
+        self.server_ms = self.producer_ms = self.behind = None
+        self.ended = self.had_cluster = self.errored = False
+        self.header_tags = []
+        self.document_at = self.scanner.at
+        self.segment_at = self.segment_body = 0
+        if self.keep_fragments:
+            self.make_head()
+            self.is_continued = True
+            self.buffer.drop_before(<size_t>(self.scanner.at - self.buffer.origin))
+            self.hold = True
+        return 0
+
+    cdef int give_header_tags(self) except -1:
+        """The tags of a document in which no fragment began."""
+        for tags in self.header_tags:
+            self.give_late_tags(None, tags)
+        self.header_tags = []
         return 0
 
     cdef int give_late_tags(self, str number, object tags) except -1:
@@ -568,22 +595,29 @@ cdef class FragmentParser:
             self.cluster_body = 0 if s.declared == KVS_UNKNOWN_SIZE else self.cluster_at + s.header
         return 0
 
-    cdef int hold_cluster(self) except -1:
-        """A plain document: only the Cluster is kept, and, once, what makes it playable."""
+    cdef int make_head(self) except -1:
+        """What makes a part of the document playable, made once."""
         if self.head is None:
             self.head = self.ebml_bytes + b"\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff" \
                 + self.info_bytes + self.tracks_bytes
+        return 0
+
+    cdef int hold_cluster(self) except -1:
+        """A plain document: only the Cluster is kept."""
+        self.make_head()
         self.segment_at = self.segment_body = 0
         self.buffer.drop_before(<size_t>(self.scanner.at - self.buffer.origin))
         self.hold = True
         return 0
 
     cdef int end_cluster(self) except -1:
+        cdef Level *closed = &self.scanner.stack[self.scanner.depth + 1]
         if not self.open:
             self.start_fragment()
         self.cluster_ready = False
         if self.number is None:
-            self.finish_fragment(True, self.buffer.pos)
+            # Closed by something else than its own size, it lacks bytes that it declared.
+            self.finish_fragment(closed.unknown or self.scanner.offset() >= closed.end, self.buffer.pos)
         return 0
 
     cdef int take_timestamp(self) except -1:
@@ -652,7 +686,7 @@ cdef class FragmentParser:
         cdef Fragment fragment = Fragment.__new__(Fragment)
         fragment.start = self.start
         fragment.end = end
-        fragment.head = self.head if self.number is None else b""
+        fragment.head = self.head if self.number is None or self.is_continued else b""
         fragment.media_end = self.whole if self.whole < upto else upto
         fragment.segment_at = self.segment_at
         fragment.segment_body = self.segment_body

@@ -14,8 +14,9 @@ cdef extern from "ebml.h" nogil:
         KVS_NEED_MORE
         KVS_BAD_ID
         KVS_BAD_SIZE
+        KVS_NO_ROOM
     const uint64_t KVS_UNKNOWN_SIZE
-    int kvs_read_header(const uint8_t *p, size_t n, kvs_header *out)
+    int kvs_read_header(const uint8_t *p, size_t n, uint64_t room, kvs_header *out)
     uint64_t kvs_uint(const uint8_t *p, size_t n)
     int64_t kvs_int(const uint8_t *p, size_t n)
     double kvs_float(const uint8_t *p, size_t n)
@@ -143,7 +144,7 @@ cdef class Scanner:
     cdef int next(self) except -1
     cdef int enter(self) noexcept
     cdef int open_master(self) noexcept
-    cdef bint ends_top(self, Level *top) noexcept
+    cdef int level_for(self) except -1
     cdef int check_size(self) except -1
     cdef int close_top(self) noexcept
     cdef str name(self)

@@ -87,7 +87,7 @@ cdef class Scanner:
         cdef kvs_header h
         cdef uint64_t here, left
         cdef size_t have, n
-        cdef int status, action
+        cdef int status, action, level
         cdef bint misplaced
         while True:
             if self.skip:
@@ -105,14 +105,14 @@ cdef class Scanner:
             self.at = here
             have = b.end - b.pos
             left = top.end - here
-            status = kvs_read_header(b.mem + b.pos, have if have < left else <size_t>left, &h)
+            status = kvs_read_header(b.mem + b.pos, have if have < left else <size_t>left, left, &h)
             if status <= 0:
                 if status == KVS_NEED_MORE:
-                    if have >= left:        # too few bytes for a header at the end of a master: padding
-                        self.skip = left
-                        continue
                     b.want = 0
                     return NEED
+                if status == KVS_NO_ROOM:       # too few bytes for a header at the end of a master: padding
+                    self.skip = left
+                    continue
                 if status == KVS_BAD_ID:
                     raise self.error(f"{bytes(b.mem[b.pos:b.pos + 1]).hex()} does not begin an element ID", here)
                 raise self.error("an element's size begins with 00: it is longer than 8 bytes", here)
@@ -121,18 +121,10 @@ cdef class Scanner:
             self.header = h.length
             self.declared = h.size
             self.element = kvs_find_element(h.id)
-            misplaced = False
-            if not kvs_is_child(self.element, top.element):
-                if self.ends_top(top):
-                    if self.depth == 0 or (self.depth == 1 and kvs_elements[self.element].parent != KVS_ROOT):
-                        raise self.error(f"expected an EBML header, found {self.name()}", here)
-                    if self.strict and not top.unknown:
-                        raise self.error(f"{self.name()} inside a master of known size", here)
-                    return self.close_top()
-                misplaced = True
-            elif self.element == KVS_UNKNOWN and self.depth == 0:
-                raise self.error(f"expected an EBML header, found {self.name()}", here)
-
+            level = self.level_for()
+            if level < self.depth:
+                return self.close_top()
+            misplaced = not kvs_is_child(self.element, top.element)
             if self.barren >= self.max_barren:
                 raise self.limit("elements without media", "max_barren_elements", self.barren + 1, self.max_barren)
             if h.size == KVS_UNKNOWN_SIZE:
@@ -195,16 +187,26 @@ cdef class Scanner:
         self.buffer.pos -= self.size
         return self.open_master()
 
-    cdef bint ends_top(self, Level *top) noexcept:
-        """Does this element, which is no child of the innermost master, end it?"""
-        cdef int level
-        if self.depth == 0 or top.unknown or kvs_elements[self.element].parent == KVS_ROOT:
-            return True
-        if kvs_elements[self.element].parent == KVS_Segment:
-            for level in range(1, self.depth):
-                if self.stack[level].element == KVS_Segment:
-                    return True
-        return False
+    cdef int level_for(self) except -1:
+        """The level that this element stands at: the innermost one that may contain it. Those inside it end here.
+
+        A master of known size is closed only by what belongs to the Segment or above it; anything else is
+        misplaced there.
+        """
+        cdef int level = self.depth
+        cdef int home = kvs_elements[self.element].parent
+        if self.depth == 0 and self.element == KVS_UNKNOWN:
+            raise self.error(f"expected an EBML header, found {self.name()}", self.at)
+        while not kvs_is_child(self.element, self.stack[level].element):
+            if level == 0:
+                raise self.error(f"{self.name()} stands where no open element may contain it", self.at)
+            if not self.stack[level].unknown:
+                if home != KVS_ROOT and home != KVS_Segment:
+                    break
+                if self.strict:
+                    raise self.error(f"{self.name()} inside a master of known size", self.at)
+            level -= 1
+        return level
 
     cdef int check_size(self) except -1:
         """The limits of what is about to be waited for; of strings, also of those that are passed over."""
@@ -215,12 +217,11 @@ cdef class Scanner:
         elif self.element == KVS_SimpleBlock or self.element == KVS_BlockGroup:
             if self.declared > self.max_block:
                 raise self.limit(f"{self.name()} is too large", "max_block_size", self.declared, self.max_block)
-        elif self.actions[self.element] == TAKE and not self.brief:
-            if kind == KVS_BINARY:
-                if self.declared > self.max_binary:
-                    raise self.limit(f"{self.name()} is too large", "max_binary_size", self.declared, self.max_binary)
-            elif self.declared > 8:
-                raise self.error(f"{self.name()} has {self.declared} bytes, at most 8 are allowed", self.at)
+        elif kind == KVS_BINARY:
+            if self.declared > self.max_binary and self.actions[self.element] == TAKE and not self.brief:
+                raise self.limit(f"{self.name()} is too large", "max_binary_size", self.declared, self.max_binary)
+        elif kind != KVS_MASTER and self.declared > 8:
+            raise self.error(f"{self.name()} has {self.declared} bytes, at most 8 are allowed", self.at)
         return 0
 
     cdef int close_top(self) noexcept:

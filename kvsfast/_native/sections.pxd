@@ -29,7 +29,8 @@ cdef class SectionReader:
     cdef list nodes
     cdef uint64_t track_count, count, size
     cdef list placed, simple_tags, open_tags, track_uids
-    cdef uint64_t target_type
+    cdef uint64_t target_type, targets
+    cdef bint has_target_type
     # what was seen before
     cdef bytes info_raw, tracks_raw
     cdef object known_info, known_tracks

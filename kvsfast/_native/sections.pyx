@@ -4,7 +4,8 @@
 The service sends them anew with each fragment, mostly unchanged. So a section that is not large comes from the
 scanner whole, and if its bytes equal those of an earlier one, it is not walked again: the object made then is
 shared. The Tags that the service writes itself differ each time; their fixed shape is read in C.
-Everything else is walked, element by element.
+Everything else is walked, element by element. Of an element that may occur once, the first counts (RFC 8794,
+section 11.1.6).
 """
 
 cimport cython
@@ -59,7 +60,7 @@ cdef class ServiceTags:
 cdef class SimpleTagNode:
     cdef str name, value, language, language_bcp47
     cdef bytes binary
-    cdef bint is_default
+    cdef bint is_default, has_default
     cdef list children
 
     cdef object to_tag(self, uint64_t target_type, tuple uids):
@@ -67,7 +68,7 @@ cdef class SimpleTagNode:
             [(<SimpleTagNode>child).to_tag(target_type, uids) for child in self.children]
         )
         return Tag(
-            self.name, self.value, self.binary, self.language_bcp47 or self.language or "und", self.is_default,
+            self.name or "", self.value, self.binary, self.language_bcp47 or self.language or "und", self.is_default,
             target_type, uids, children,
         )
 
@@ -192,10 +193,13 @@ cdef class SectionReader:
             self.open_tags = []
             self.track_uids = []
             self.target_type = 50
+            self.targets = 0
+            self.has_target_type = False
+        elif element == KVS_Targets:
+            self.targets += 1
         elif element == KVS_SimpleTag:
             self.count_tags(1, 0)
             tag = SimpleTagNode.__new__(SimpleTagNode)
-            tag.name = ""
             tag.is_default = True
             if self.open_tags:
                 parent = <SimpleTagNode>self.open_tags[-1]
@@ -281,27 +285,37 @@ cdef class SectionReader:
         cdef Scanner s = self.scanner
         cdef SimpleTagNode tag
         if element == KVS_TargetTypeValue:
-            self.target_type = s.uint_value(50)
+            if self.targets == 1 and not self.has_target_type:
+                self.has_target_type = True
+                self.target_type = s.uint_value(50)
         elif element == KVS_TagTrackUID:
             self.count_tags(0, 8)
-            self.track_uids.append(s.uint_value(0))
+            if self.targets == 1:
+                self.track_uids.append(s.uint_value(0))
         elif self.open_tags and s.stack[s.depth].element == KVS_SimpleTag:
             tag = <SimpleTagNode>self.open_tags[-1]
             if element == KVS_TagName:
                 self.count_tags(0, s.size)
-                tag.name = s.text_value()
+                if tag.name is None:
+                    tag.name = s.text_value()
             elif element == KVS_TagString:
                 self.count_tags(0, s.size)
-                tag.value = s.text_value()
+                if tag.value is None:
+                    tag.value = s.text_value()
             elif element == KVS_TagBinary:
                 self.count_tags(0, s.size)
-                tag.binary = s.data[:s.size]
+                if tag.binary is None:
+                    tag.binary = s.data[:s.size]
             elif element == KVS_TagLanguage:
-                tag.language = s.text_value() if s.size else None
+                if tag.language is None:
+                    tag.language = s.text_value() if s.size else "und"
             elif element == KVS_TagLanguageBCP47:
-                tag.language_bcp47 = s.text_value()
+                if tag.language_bcp47 is None:
+                    tag.language_bcp47 = s.text_value()
             elif element == KVS_TagDefault:
-                tag.is_default = s.uint_value(1) != 0
+                if not tag.has_default:
+                    tag.has_default = True
+                    tag.is_default = s.uint_value(1) != 0
         return 0
 
     cdef int place(self) except -1:
@@ -309,11 +323,11 @@ cdef class SectionReader:
         cdef tuple uids = tuple(self.track_uids)
         cdef SimpleTagNode tag
         for tag in self.simple_tags:
-            field = SERVICE_TAGS.get(tag.name)
+            field = SERVICE_TAGS.get(tag.name or "")
             if field is None:
                 self.placed.append(tag.to_tag(self.target_type, uids))
-            else:
-                self.set_service_field(field, tag.name, tag.value or "")
+            elif tag.value is not None:
+                self.set_service_field(field, tag.name, tag.value)
         return 0
 
     cdef int set_service_field(self, str field, str name, str value) except -1:
