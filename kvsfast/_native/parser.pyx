@@ -19,7 +19,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader
+from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader, kvs_cluster
 from kvsfast._native.chunked cimport ReceiveBuffer
 from kvsfast._native.frames cimport (
     KVS_FRAME_SIDE, Fragment, FragmentEnd, FragmentStart, Frame, LateTags, frame_of_bytes, frame_of_slab, kvs_row,
@@ -40,7 +40,8 @@ cdef enum Status:
 
 # Times are int64 ns. These bounds keep every sum of the hot loop inside it.
 cdef int64_t MOST_CLUSTER_NS = <int64_t>1 << 62
-cdef int64_t MOST_WALL_NS = (<int64_t>1 << 62) + (<int64_t>1 << 61)
+cdef int64_t MOST_WALL_NS = <int64_t>1 << 62
+cdef int64_t MOST_PRODUCER_MS = (<int64_t>1 << 62) // 1000000
 
 cdef object NO_TAGS = Tags()
 cdef object NO_TRACKS = Tracks()
@@ -92,7 +93,8 @@ cdef class FragmentParser:
     cdef bint had_info, had_tracks, had_cluster, errored
     # the fragment
     cdef str number, token
-    cdef object server_ms, producer_ms, behind
+    cdef bint has_server, has_producer, has_behind
+    cdef int64_t server_ms, producer_ms, behind
     cdef FragmentStart start
     cdef bint open              # FragmentStart was given
     cdef bint ended             # FragmentEnd was given, and no Cluster came since
@@ -216,7 +218,7 @@ cdef class FragmentParser:
                 if self.on_broken is not None:
                     self.on_broken()
                 if self.open:
-                    self.finish_fragment(False, <size_t>(self.scanner.at - self.buffer.origin))
+                    self.finish_fragment(False, <size_t>(error.offset - self.buffer.origin))
                 if self.has_rows() or self.queue:
                     return READY
         if self.failure is not None:
@@ -354,13 +356,12 @@ cdef class FragmentParser:
         self.header_tags = []
         self.had_info = self.had_tracks = self.had_cluster = self.errored = False
         self.number = self.token = None
-        self.server_ms = self.producer_ms = self.behind = None
+        self.has_server = self.has_producer = self.has_behind = False
         self.ended = self.is_continued = False
         self.head = None
         self.info_bytes = self.tracks_bytes = b""
         self.sections.forget_document()
         self.blocks.cluster.scale = 1000000
-        self.blocks.use_tracks(NO_TRACKS)
         return 0
 
     cdef int begin_document(self) except -1:
@@ -497,7 +498,6 @@ cdef class FragmentParser:
         elif element == KVS_Tracks and not self.had_tracks:
             self.had_tracks = True
             self.tracks = sections.tracks
-            self.blocks.use_tracks(self.tracks)
             if self.hold:
                 self.tracks_bytes = self.bytes_from(self.scanner.at)
         return 0
@@ -514,11 +514,14 @@ cdef class FragmentParser:
             if before:
                 self.number = service.number or self.number
                 if service.has_server:
+                    self.has_server = True
                     self.server_ms = service.server_ms
                 if service.has_producer:
+                    self.has_producer = True
                     self.producer_ms = service.producer_ms
             if self.number is not None and (self.open or before):
                 if service.has_behind:
+                    self.has_behind = True
                     self.behind = service.behind
                 if service.token:
                     self.token = service.token
@@ -549,7 +552,7 @@ cdef class FragmentParser:
     cdef int begin_next_fragment(self) except -1:
         """The service numbers another fragment in the same document. It begins with the Tags that say so."""
         self.number = self.token = None
-        self.server_ms = self.producer_ms = self.behind = None
+        self.has_server = self.has_producer = self.has_behind = False
         self.ended = self.had_cluster = self.errored = False
         self.header_tags = []
         self.document_at = self.scanner.at
@@ -584,12 +587,13 @@ cdef class FragmentParser:
         if not self.open:
             if self.ended:          # a Cluster behind the end of a fragment is a fragment of its own
                 self.number = self.token = None
-                self.server_ms = self.producer_ms = self.behind = None
+                self.has_server = self.has_producer = self.has_behind = False
                 self.ended = False
             self.fragment_at = self.document_at if self.number is not None else s.at
             if self.keep_fragments and self.number is None:
                 self.hold_cluster()
         self.had_cluster = True
+        self.blocks.use_tracks(self.tracks)
         if self.keep_fragments:
             self.cluster_at = <size_t>(s.at - self.buffer.origin)
             self.cluster_body = 0 if s.declared == KVS_UNKNOWN_SIZE else self.cluster_at + s.header
@@ -622,22 +626,25 @@ cdef class FragmentParser:
 
     cdef int take_timestamp(self) except -1:
         cdef Scanner s = self.scanner
-        cdef int64_t scale = self.blocks.cluster.scale
+        cdef kvs_cluster *cluster = &self.blocks.cluster
         cdef uint64_t value = s.uint_value(0)
-        cdef int64_t ns
+        cdef int64_t ns, wall
         if self.cluster_ready:
             return 0
-        if value > <uint64_t>(MOST_CLUSTER_NS // scale):
-            raise s.error(f"Cluster time {value} x {scale} ns is beyond 64 bits", s.at)
-        ns = <int64_t>value * scale
+        if value > <uint64_t>(MOST_CLUSTER_NS // cluster.scale):
+            raise s.error(f"Cluster time {value} x {cluster.scale} ns is beyond 64 bits", s.at)
+        ns = <int64_t>value * cluster.scale
         self.cluster_timestamp = value
-        wall = self.blocks.cluster.wall_ns
         if not self.open:
-            wall = 0 if self.producer_ms is None else self.producer_ms * 1000000 - ns
-        if not -MOST_WALL_NS < wall + ns < MOST_WALL_NS:
-            raise s.error(f"the wall clock time of a Cluster, {wall + ns} ns, is beyond 64 bits", s.at)
-        self.blocks.cluster.wall_ns = wall
-        self.blocks.cluster.cluster_ns = ns
+            wall = 0
+            if self.has_producer:
+                if not -MOST_PRODUCER_MS < self.producer_ms < MOST_PRODUCER_MS:
+                    raise s.error(f"producer timestamp {self.producer_ms} ms is beyond 64 bits of ns", s.at)
+                wall = self.producer_ms * 1000000 - ns
+            cluster.wall_ns = wall
+        if not -MOST_WALL_NS < cluster.wall_ns + ns < MOST_WALL_NS:
+            raise s.error(f"the wall clock time of a Cluster, {cluster.wall_ns + ns} ns, is beyond 64 bits", s.at)
+        cluster.cluster_ns = ns
         if not self.open:
             self.start_fragment()
         self.cluster_ready = True
@@ -648,8 +655,8 @@ cdef class FragmentParser:
         if not self.had_cluster:
             self.fragment_at = self.document_at
         start.number = self.number
-        start.server_timestamp_ms = self.server_ms
-        start.producer_timestamp_ms = self.producer_ms
+        start.server_timestamp_ms = self.server_ms if self.has_server else None
+        start.producer_timestamp_ms = self.producer_ms if self.has_producer else None
         start.tracks = self.tracks
         start.tags = NO_TAGS
         for tags in self.header_tags:
@@ -671,7 +678,7 @@ cdef class FragmentParser:
         end.start = self.start
         end.is_complete = complete
         end.continuation_token = self.token
-        end.millis_behind_now = self.behind
+        end.millis_behind_now = self.behind if self.has_behind else None
         end.tags = self.end_tags
         end.frame_count = self.blocks.frames
         end.size = self.buffer.origin + upto - self.fragment_at
