@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,9 @@ from kvsfast.model import Limits
 from tests import reference
 from tests.feed import feed, feed_fragments
 from tests.strategies import broken_media, media
+
+# Thousands of parses each: a bound for hangs that holds on a busy machine, too.
+pytestmark = pytest.mark.timeout(600)
 
 EXAMPLES = int(os.environ.get("KVSFAST_EXAMPLES", "150"))
 
