@@ -313,7 +313,8 @@ cdef class ReceiveBuffer:
             return 0
         if self.exports:
             raise BufferError("the receive buffer is in use by another receive")
-        memmove(self.mem, self.mem + index, self.end - index)
+        if index != self.end:           # there may be no memory at all
+            memmove(self.mem, self.mem + index, self.end - index)
         self.origin += index
         self.pos -= index
         self.end -= index

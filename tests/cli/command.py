@@ -1,4 +1,4 @@
-"""The command as tests run it: in this process for its output, in a process of its own for signals and pipes."""
+"""The command as tests run it: in this process for its output, in one of its own for signals and pipes."""
 
 from __future__ import annotations
 
@@ -47,10 +47,14 @@ def command(*arguments: object) -> list[str]:
 def started(
     *arguments: object, terminal: int | None = None, start_new_session: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``kvsfast ARGUMENTS`` as a process, gone at the end in any case. ``terminal``: what its output goes to."""
+    """``kvsfast ARGUMENTS`` as a process, gone at the end in any case. ``terminal``: for its output."""
     output = subprocess.PIPE if terminal is None else terminal
     process = subprocess.Popen(
-        command(*arguments), stdout=output, stderr=output, env=environment(), start_new_session=start_new_session
+        command(*arguments),
+        stdout=output,
+        stderr=output,
+        env=environment(),
+        start_new_session=start_new_session,
     )
     try:
         yield process
@@ -66,7 +70,7 @@ def environment() -> dict[str, str]:
 
 
 def place(service: Emulator) -> list[object]:
-    """Arguments of get-media that lead to the service. Credentials are in the environment: see ``sign_in``."""
+    """Arguments of get-media that lead to the service. Credentials are in the environment: ``sign_in``."""
     trust = ["--ca-bundle", service.ca_certificate_path] if service.ca_certificate_path else []
     return ["--endpoint-url", service.endpoint_url, "--region", service.region, *trust]
 

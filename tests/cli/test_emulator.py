@@ -18,7 +18,9 @@ FRAMES = [bytes(frame) for frame in kvsfast.parse(CLIP).frames()]
 
 
 def test_json_is_all_that_a_client_needs() -> None:
-    with started("emulator", "--stream", f"front-door={CLIP}", "--tls", "--json", "--pieces", "random") as process:
+    with started(
+        "emulator", "--stream", f"front-door={CLIP}", "--tls", "--json", "--pieces", "random"
+    ) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         keys = {
@@ -50,7 +52,9 @@ def test_what_it_prints_can_be_pasted() -> None:
         assert all(line.startswith("export AWS_") for line in lines)
         inherited = {name: value for name, value in environment().items() if not name.startswith("AWS_")}
         reading = "".join(lines) + "exec python -m kvsfast get-media demo --start EARLIEST -o -"
-        done = subprocess.run(["sh", "-c", reading], env=inherited, capture_output=True, timeout=PATIENCE, check=False)
+        done = subprocess.run(
+            ["sh", "-c", reading], env=inherited, capture_output=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         assert [bytes(frame) for frame in kvsfast.parse(done.stdout).frames()] == FRAMES
         process.send_signal(signal.SIGTERM)
@@ -63,7 +67,9 @@ def test_files_of_one_name_follow_each_other(tmp_path: Path) -> None:
     first = tmp_path / "first=1.mkv"
     first.write_bytes(CLIP.read_bytes())
     streams = ["--stream", f"a={first}", "--stream", f"a={CLIP}", "--stream", f"b={CLIP}"]
-    with started("emulator", *streams, "--json", "--opaque-tokens", "--no-limits", "--region", "eu-west-1") as process:
+    with started(
+        "emulator", *streams, "--json", "--opaque-tokens", "--no-limits", "--region", "eu-west-1"
+    ) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         assert set(told["streams"]) == {"a", "b"}
