@@ -8,6 +8,7 @@ import glob
 import os
 import shutil
 import sysconfig
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -64,7 +65,7 @@ class BuildOrExplain(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ("chunked", "scanner", "sections", "blocks", "frames", "parser")],
+        [extension(Path(path).stem) for path in sorted(glob.glob("kvsfast/_native/*.pyx"))],
         build_dir=None if TRACE else "build/cython",
         compiler_directives={
             "language_level": 3,

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
-from kvsfast._native.parser import EventIterator, FragmentIterator, FragmentParser, FrameIterator
+from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator
+from kvsfast._native.parser import FragmentParser
 from kvsfast.errors import KvsFastError, StreamClosed, TransportError, TransportTimeout, UsageError
 from kvsfast.model import Limits
 from kvsfast.protocols import Response

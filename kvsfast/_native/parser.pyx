@@ -1,5 +1,5 @@
 # cython: wraparound=True
-"""FragmentParser: from bytes to fragments and frames, and the compiled iterators that users loop over.
+"""FragmentParser: from bytes to fragments and frames.
 
 The parser does no I/O. Bytes come in by `receive_data`, or straight into `buffer` by a receive; events go out one at
 a time. Order of things in one walk: the hot loop (`BlockReader.scan`) makes a row for each plain SimpleBlock that is
@@ -21,22 +21,13 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader, kvs_cluster
 from kvsfast._native.chunked cimport ReceiveBuffer
-from kvsfast._native.frames cimport (
-    KVS_FRAME_SIDE, Fragment, FragmentEnd, FragmentStart, Frame, LateTags, frame_of_bytes, frame_of_slab, kvs_row,
-)
+from kvsfast._native.frames cimport Fragment, FragmentEnd, FragmentStart, LateTags
 from kvsfast._native.scanner cimport *
 from kvsfast._native.sections cimport SectionReader, ServiceTags
 
-from kvsfast.errors import (
-    InStreamError, KvsFastError, MediaError, StreamClosed, TransportTimeout, TruncatedMedia, UsageError,
-)
+from kvsfast.errors import MediaError, TruncatedMedia, UsageError
 from kvsfast.model import Limits, SegmentInfo, Tracks
 from kvsfast.tags import Tags, in_stream_error
-
-cdef enum Status:
-    READY       # something can be handed out
-    WAIT        # more bytes are needed
-    DONE        # the media is over
 
 # Times are int64 ns. These bounds keep every sum of the hot loop inside it.
 cdef int64_t MOST_CLUSTER_NS = <int64_t>1 << 62
@@ -63,52 +54,6 @@ cdef class FragmentParser:
     MediaError and its subclasses are raised by ``next_event`` after everything before the damage was given;
     from then on it raises the same again.
     """
-
-    cdef readonly ReceiveBuffer buffer
-    cdef readonly bint keep_fragments
-    cdef Scanner scanner
-    cdef BlockReader blocks
-    cdef SectionReader sections
-    cdef bint strict
-    cdef object trailer
-    cdef uint64_t max_fragment
-    # in
-    cdef object pending         # bytes received and not yet copied into the buffer
-    cdef size_t pending_at
-    cdef bint eof
-    cdef bint filling           # a receive is under way
-    # out
-    cdef size_t next_row
-    cdef list queue             # events that come after the rows
-    cdef object failure         # what ends the media, once all before it was given
-    cdef public object on_broken    # called without arguments when the grammar is broken: no more bytes are needed
-    cdef bint finished
-    cdef bint saw_token, saw_bare   # has this stream shown a trailer, or a document of the service without one?
-    # the document
-    cdef bint had_header, in_document, in_segment
-    cdef uint64_t document_at
-    cdef str doc_type
-    cdef object info, tracks
-    cdef list header_tags       # one Tags for each element before the first Cluster
-    cdef bint had_info, had_tracks, had_cluster, errored
-    # the fragment
-    cdef str number, token
-    cdef bint has_server, has_producer, has_behind
-    cdef int64_t server_ms, producer_ms, behind
-    cdef FragmentStart start
-    cdef bint open              # FragmentStart was given
-    cdef bint ended             # FragmentEnd was given, and no Cluster came since
-    cdef bint cluster_ready     # the open Cluster's Timestamp is known
-    cdef object cluster_timestamp
-    cdef uint64_t fragment_at
-    cdef object end_tags
-    # keeping
-    cdef bint hold              # the buffer keeps the bytes from the fragment's first on
-    cdef size_t whole           # end of the last whole element
-    cdef size_t segment_at, segment_body, cluster_at, cluster_body      # of known size; body 0 if not
-    cdef bytes ebml_bytes, info_bytes, tracks_bytes
-    cdef bytes head             # what makes a part of the document playable
-    cdef bint is_continued      # the fragment is not the first of its document
 
     def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None):
         if limits is None:
@@ -183,18 +128,6 @@ cdef class FragmentParser:
                 return event
             if self.advance() != READY:
                 return None
-
-    cdef inline bint has_rows(self) noexcept:
-        return self.next_row < self.blocks.count and not self.keep_fragments
-
-    cdef inline Frame take_frame(self):
-        cdef BlockReader blocks = self.blocks
-        cdef kvs_row *row = &blocks.rows[self.next_row]
-        cdef object extra = None if row.extra == 0 else blocks.extras[row.extra - 1]
-        self.next_row += 1
-        if row.flags & KVS_FRAME_SIDE:
-            return frame_of_bytes(row, blocks.sides[row.offset], self.start, extra)
-        return frame_of_slab(row, self.buffer.slab, self.start, extra)
 
     cdef object take(self):
         if self.has_rows():
@@ -707,113 +640,3 @@ cdef class FragmentParser:
         fragment.raw_size = upto
         self.hold = False
         return fragment
-
-
-# -- iterators ------------------------------------------------------------------------------------------------
-
-cdef bint fill_more(FragmentParser parser, object fill) except -1:
-    """One receive. Errors that end the media are kept back until what came before them was given."""
-    if parser.filling:
-        raise UsageError("the stream is being read by another thread; one reader at a time")
-    parser.filling = True
-    try:
-        if not fill():
-            parser.eof = True
-    except (TransportTimeout, StreamClosed):
-        raise                       # nothing was lost, and reading may go on; or nobody wants the rest
-    except KvsFastError as error:
-        parser.fail(error)
-    finally:
-        parser.filling = False
-    return True
-
-
-@cython.final
-cdef class EventIterator:
-    """Every event of the media; ``fill()`` receives more and returns False at its end."""
-
-    cdef FragmentParser parser
-    cdef object fill
-
-    def __init__(self, FragmentParser parser not None, fill):
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef int status
-        while True:
-            event = self.parser.take()
-            if event is not None:
-                return event
-            status = self.parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(self.parser, self.fill)
-
-
-@cython.final
-cdef class FrameIterator:
-    """Every frame of the media. An `InStreamError` is raised when its turn comes."""
-
-    cdef FragmentParser parser
-    cdef object fill
-
-    def __init__(self, FragmentParser parser not None, fill):
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            if parser.has_rows():
-                return parser.take_frame()
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)
-
-
-@cython.final
-cdef class FragmentIterator:
-    """Every fragment of the media, whole. An `InStreamError` is raised when its turn comes."""
-
-    cdef FragmentParser parser
-    cdef object fill
-
-    def __init__(self, FragmentParser parser not None, fill):
-        if not parser.keep_fragments:
-            raise UsageError("fragments need a parser with keep_fragments=True")
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if isinstance(event, Fragment):
-                    return event
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)
