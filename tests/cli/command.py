@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,6 +63,27 @@ def started(
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def run_on_terminal(*arguments: object) -> tuple[int, bytes]:
+    """``kvsfast ARGUMENTS`` on a terminal of its own: exit code, and what the terminal got."""
+    master, slave = pty.openpty()
+    try:
+        with started(*arguments, terminal=slave) as process:
+            os.close(slave)
+            shown = b""
+            while piece := _read_terminal(master):
+                shown += piece
+            return process.wait(PATIENCE), shown
+    finally:
+        os.close(master)
+
+
+def _read_terminal(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:  # Linux says EIO when the last process has left the terminal
+        return b""
 
 
 def environment() -> dict[str, str]:

@@ -11,7 +11,7 @@ import pytest
 import kvsfast
 from kvsfast.emulator import Cut, Emulator, Stall
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, command, environment, place, run, sign_in, started
+from tests.cli.command import PATIENCE, command, environment, place, run, run_on_terminal, sign_in, started
 from tests.ffmpeg_tools import needs_ffmpeg, packets
 
 EARLIEST = ("--start", "EARLIEST")
@@ -149,6 +149,21 @@ def test_a_known_data_endpoint_is_not_asked_for(
         *("--media-endpoint-url", service.media_endpoint_url),
     )
     assert shown.records[-1]["fragments"] == 8
+
+
+def test_live_table_on_a_terminal(service: Emulator) -> None:
+    code, shown = run_on_terminal("get-media", "demo", *EARLIEST, *place(service))
+    assert code == 0
+    assert b"GetMedia demo" in shown
+    assert b"8 fragments" in shown
+    # Of a narrow terminal's number only the end is shown.
+    assert service.stream("demo").fragment(7).number[-16:].encode() in shown
+
+
+def test_media_are_not_written_to_a_terminal(service: Emulator) -> None:
+    code, shown = run_on_terminal("get-media", "demo", *EARLIEST, *place(service), "-o", "-")
+    assert code == 2
+    assert b"redirect it, or name a file" in shown
 
 
 def test_ctrl_c_leaves_whole_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

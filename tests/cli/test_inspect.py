@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, command, environment, run
+from tests.cli.command import PATIENCE, command, environment, run, run_on_terminal
 from tests.ffmpeg_tools import needs_ffmpeg, packets
 from tests.mkv_writer import (
     block_group,
@@ -202,6 +203,14 @@ def test_broken_media_is_shown_up_to_the_place(capsys: pytest.CaptureFixture[str
     assert "CodecID" in shown.out
     assert f"at byte {len(HEAD)} in Segment" in shown.err
     assert len(shown.err.splitlines()) == 1
+
+
+def test_colours_on_a_terminal_only(capsys: pytest.CaptureFixture[str], document: Path) -> None:
+    code, coloured = run_on_terminal("inspect", document)
+    assert code == 0
+    assert b"\x1b[" in coloured
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", coloured).decode()
+    assert [line.rstrip() for line in plain.splitlines()] == run(capsys, "inspect", document).out.splitlines()
 
 
 def test_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
