@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 import kvsfast
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, environment, run, started
+from tests.cli.command import PATIENCE, command, environment, run, started
 
 FRAMES = [bytes(frame) for frame in kvsfast.parse(CLIP).frames()]
 
@@ -51,7 +52,7 @@ def test_what_it_prints_can_be_pasted() -> None:
         lines = [process.stdout.readline().decode() for _ in range(5)]
         assert all(line.startswith("export AWS_") for line in lines)
         inherited = {name: value for name, value in environment().items() if not name.startswith("AWS_")}
-        reading = "".join(lines) + "exec python -m kvsfast get-media demo --start EARLIEST -o -"
+        reading = "".join(lines) + shlex.join(command("get-media", "demo", "--start", "EARLIEST", "-o", "-"))
         done = subprocess.run(
             ["sh", "-c", reading], env=inherited, capture_output=True, timeout=PATIENCE, check=False
         )
