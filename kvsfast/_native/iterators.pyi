@@ -3,13 +3,13 @@ from typing import final
 
 from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
 from kvsfast._native.parser import FragmentParser
-from kvsfast.errors import InStreamError
+from kvsfast.errors import InStreamError, MediaError
 
 @final
-class EventIterator(Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]):
+class EventIterator(Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError]):
     def __init__(self, parser: FragmentParser, fill: Callable[[], bool]) -> None: ...
     def __iter__(self) -> EventIterator: ...
-    def __next__(self) -> FragmentStart | Frame | FragmentEnd | LateTags | InStreamError: ...
+    def __next__(self) -> FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError: ...
 
 @final
 class FrameIterator(Iterator[Frame]):

@@ -23,7 +23,7 @@ cdef class FragmentParser:
     cdef Scanner scanner
     cdef BlockReader blocks
     cdef SectionReader sections
-    cdef bint strict
+    cdef bint strict, resync
     cdef object trailer
     cdef uint64_t max_fragment
     # in
@@ -37,6 +37,7 @@ cdef class FragmentParser:
     cdef object failure         # what ends the media, once all before it was given
     cdef public object on_broken    # called without arguments when the grammar is broken: no more bytes are needed
     cdef bint finished
+    cdef bint is_lost           # after damage: looking for a place to go on
     cdef bint saw_token, saw_bare   # has this stream shown a trailer, or a document of the service without one?
     # the document
     cdef bint had_header, in_document, in_segment
@@ -70,6 +71,8 @@ cdef class FragmentParser:
     cdef int walk(self) except -1
     cdef int scan_blocks(self) except -1
     cdef int check_held(self, int token) except -1
+    cdef int lose_place(self, uint64_t at) except -1
+    cdef bint find_place(self) except -1
     cdef int open_master(self) except -1
     cdef int close_master(self) except -1
     cdef int leaf(self) except -1

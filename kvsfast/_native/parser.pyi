@@ -5,10 +5,10 @@ from typing_extensions import Buffer
 
 from kvsfast._native.chunked import ReceiveBuffer
 from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
-from kvsfast.errors import InStreamError, KvsFastError
+from kvsfast.errors import InStreamError, KvsFastError, MediaError
 from kvsfast.model import Limits
 
-_Event = FragmentStart | Frame | FragmentEnd | Fragment | LateTags | InStreamError
+_Event = FragmentStart | Frame | FragmentEnd | Fragment | LateTags | InStreamError | MediaError
 
 @final
 class FragmentParser:
@@ -19,6 +19,7 @@ class FragmentParser:
         strict: bool = ...,
         trailer: bool | None = ...,
         limits: Limits | None = ...,
+        resync: bool = ...,
     ) -> None: ...
     @property
     def buffer(self) -> ReceiveBuffer: ...

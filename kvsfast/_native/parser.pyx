@@ -52,10 +52,11 @@ cdef class FragmentParser:
     (GetMediaForFragmentList writes none). ``limits``: what the media may make the parser hold.
 
     MediaError and its subclasses are raised by ``next_event`` after everything before the damage was given;
-    from then on it raises the same again.
+    from then on it raises the same again. With ``resync`` they are events instead, and the parser goes on at the next
+    EBML header or Cluster that looks like one (RFC 9559, section 6.2 reserves the header's ID for this).
     """
 
-    def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None):
+    def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None, bint resync=False):
         if limits is None:
             limits = Limits()
         elif not isinstance(limits, Limits):
@@ -69,6 +70,7 @@ cdef class FragmentParser:
         self.sections = SectionReader(self.scanner, limits)
         self.keep_fragments = keep_fragments
         self.strict = strict
+        self.resync = resync
         self.trailer = trailer
         self.max_fragment = limits.max_fragment_size
         self.pending = deque()
@@ -147,11 +149,15 @@ cdef class FragmentParser:
             try:
                 return self.walk()
             except MediaError as error:
-                self.failure = error
-                if self.on_broken is not None:
-                    self.on_broken()
                 if self.open:
                     self.finish_fragment(False, <size_t>(error.offset - self.buffer.origin))
+                if self.resync:
+                    self.queue.append(error)
+                    self.lose_place(error.offset + 1)
+                else:
+                    self.failure = error
+                    if self.on_broken is not None:
+                        self.on_broken()
                 if self.has_rows() or self.queue:
                     return READY
         if self.failure is not None:
@@ -163,6 +169,14 @@ cdef class FragmentParser:
         cdef ReceiveBuffer b = self.buffer
         cdef int token
         while True:
+            if self.is_lost and not self.find_place():
+                b.drop_before(b.pos)
+                if self.pump():
+                    continue
+                if not self.eof:
+                    return WAIT
+                self.finished = True
+                return DONE
             if self.cluster_ready and s.skip == 0 and s.stack[s.depth].element == KVS_Cluster:
                 self.scan_blocks()
             if not self.keep_fragments and self.blocks.count > STREAM_ROWS - KVS_MAX_LACE:
@@ -225,6 +239,51 @@ cdef class FragmentParser:
         if upto > self.max_fragment:
             raise s.limit("the fragment is too large to keep", "max_fragment_size", upto, self.max_fragment)
         return 0
+
+    # -- after damage -----------------------------------------------------------------------------------------
+
+    cdef int lose_place(self, uint64_t at) except -1:
+        """Look for a place to go on from `at`. What was said of the document holds for further Clusters in it."""
+        cdef Scanner s = self.scanner
+        cdef ReceiveBuffer b = self.buffer
+        b.pos = b.begin if at < b.origin + b.begin else <size_t>(at - b.origin)
+        s.skip = 0
+        s.depth = 1 if self.in_segment else 0
+        s.stack[1].element = KVS_Segment
+        s.stack[1].unknown = True
+        s.stack[1].end = KVS_UNKNOWN_SIZE
+        self.sections.inside = 0
+        self.cluster_ready = False
+        self.hold = False
+        self.ended = True
+        self.is_lost = True
+        return 0
+
+    cdef bint find_place(self) except -1:
+        """Is there an EBML header or a Cluster, with a header and a first child as they must be? Else what was
+        searched is passed over."""
+        cdef ReceiveBuffer b = self.buffer
+        cdef kvs_header h, child
+        cdef int status, element
+        while b.pos < b.end:
+            if b.mem[b.pos] == 0x1A or (b.mem[b.pos] == 0x1F and self.in_segment):
+                status = kvs_read_header(b.mem + b.pos, b.end - b.pos, KVS_UNKNOWN_SIZE, &h)
+                if status == KVS_NEED_MORE:
+                    return False
+                element = kvs_find_element(h.id) if status > 0 else KVS_UNKNOWN
+                if element == KVS_EBML or element == KVS_Cluster:
+                    status = kvs_read_header(
+                        b.mem + b.pos + h.length, b.end - b.pos - h.length, KVS_UNKNOWN_SIZE, &child
+                    )
+                    if status == KVS_NEED_MORE:
+                        return False
+                    if status > 0 and kvs_find_element(child.id) != KVS_UNKNOWN \
+                            and kvs_is_child(kvs_find_element(child.id), element) \
+                            and (h.size == KVS_UNKNOWN_SIZE or child.size <= h.size):
+                        self.is_lost = False
+                        return True
+            b.pos += 1
+        return False
 
     # -- the tokens -------------------------------------------------------------------------------------------
 
