@@ -8,6 +8,7 @@ import glob
 import os
 import shutil
 import sysconfig
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -17,12 +18,20 @@ TRACE = os.environ.get("KVSFAST_TRACE") == "1"
 SANITIZE = os.environ.get("KVSFAST_SANITIZE") == "1"
 
 # Listed as `depends`, these are in the sdist, stay out of the wheel, and an edit to any of them rebuilds.
-SOURCES = sorted(glob.glob("src_c/*.h") + glob.glob("kvsfast/_native/*.p[yx][xd]") + glob.glob("kvsfast/_native/*.h"))
+SOURCES = sorted(
+    glob.glob("src_c/*.h") + glob.glob("kvsfast/_native/*.p[yx][xd]") + glob.glob("kvsfast/_native/*.h")
+)
 
 CFLAGS = ["-O3", "-std=c11", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function", "-Wno-unreachable-code"]
 LDFLAGS: list[str] = []
 if SANITIZE:
-    CFLAGS += ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+    CFLAGS += [
+        "-O1",
+        "-g",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=undefined",
+        "-fno-omit-frame-pointer",
+    ]
     LDFLAGS += ["-fsanitize=address,undefined"]
 
 
@@ -44,7 +53,7 @@ class BuildOrExplain(build_ext):
     def run(self) -> None:
         compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
         missing = []
-        if shutil.which(compiler) is None and shutil.which("cc") is None:
+        if shutil.which(compiler) is None:
             missing.append(f"a C compiler ({compiler}): apt-get install gcc libc6-dev")
         header = os.path.join(sysconfig.get_path("include"), "Python.h")
         if not os.path.exists(header):
@@ -56,7 +65,7 @@ class BuildOrExplain(build_ext):
 
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ("chunked", "scanner", "sections", "blocks", "frames", "parser")],
+        [extension(Path(path).stem) for path in sorted(glob.glob("kvsfast/_native/*.pyx"))],
         build_dir=None if TRACE else "build/cython",
         compiler_directives={
             "language_level": 3,

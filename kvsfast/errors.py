@@ -256,7 +256,10 @@ class StreamClosed(TransportError):
 
 
 class ResumeFailed(KvsFastError):
-    """A session gave up reconnecting. ``attempts`` made, ``last_token`` to go on from; ``__cause__`` says why."""
+    """A session gave up reconnecting.
+
+    ``attempts`` made, ``last_token`` to go on from; ``__cause__`` says why.
+    """
 
     attempts: int
     last_token: str | None

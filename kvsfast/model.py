@@ -1,6 +1,6 @@
-"""Nouns that are made rarely: limits, start selectors, tracks. Plain frozen values without behaviour of their own.
+"""Nouns that are made rarely: limits, start selectors, tracks. Plain frozen values without behaviour.
 
-The nouns that are made often (Frame, Fragment and the events around them) are compiled, in ``_native.parser``.
+The nouns that are made often (Frame, Fragment and the events around them) are compiled: ``_native.frames``.
 """
 
 from __future__ import annotations
@@ -192,7 +192,9 @@ class StartSelector:
                 when = datetime.fromtimestamp(when, UTC)
             except (OverflowError, ValueError, OSError):
                 raise UsageError(f"StartTimestamp is {when!r}, expected epoch seconds") from None
-        return cls(start["StartSelectorType"], start.get("AfterFragmentNumber"), when, start.get("ContinuationToken"))
+        return cls(
+            start["StartSelectorType"], start.get("AfterFragmentNumber"), when, start.get("ContinuationToken")
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Botocore's shape, ready to be passed to ``get_media(StartSelector=...)``."""
@@ -239,7 +241,10 @@ class MasteringMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """How to read the colours (RFC 9559, section 5.1.4.1.28.16). Values are those of ISO/IEC 23091-4; None: not told."""
+    """How to read the colours (RFC 9559, section 5.1.4.1.28.16).
+
+    Values are those of ISO/IEC 23091-4; None: not told.
+    """
 
     matrix_coefficients: int = 2
     bits_per_channel: int = 0
@@ -307,8 +312,8 @@ class AudioTrack:
 class ContentEncoding:
     """One step that was applied to a track's data, in ascending ``order`` (RFC 9559, section 5.1.4.1.31).
 
-    ``scope``: bits 1 = frames, 2 = CodecPrivate. ``type``: 0 compression, 1 encryption. ``comp_algo``: 0 zlib,
-    1 bzip2, 2 lzo1x, 3 header stripping; ``comp_settings``: for 3, the bytes that were stripped.
+    ``scope``: bits 1 = frames, 2 = CodecPrivate. ``type``: 0 compression, 1 encryption. ``comp_algo``:
+    0 zlib, 1 bzip2, 2 lzo1x, 3 header stripping; ``comp_settings``: for 3, the bytes that were stripped.
     ``supported``: kvsfast undoes it. A track with one that is not delivers its frames as stored.
     """
 

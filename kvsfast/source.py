@@ -32,6 +32,7 @@ def parse(
     strict: bool = False,
     limits: Limits | None = None,
     trailer: bool | None = None,
+    resync: bool = False,
 ) -> MediaReader:
     """Read media from ``source``: Kinesis Video documents one after another, or plain Matroska/WebM.
 
@@ -39,11 +40,13 @@ def parse(
     of bytes; or boto3's StreamingBody, e.g. the Payload of ``get_media``, read without waiting for full
     buffers. ``strict``: a source that ends inside an element raises TruncatedMedia. ``limits``: see
     :class:`kvsfast.Limits`. ``trailer``: whether fragments end with the service's continuation token
-    (GetMedia: True, GetMediaForFragmentList: False); None learns it from the first fragments.
+    (GetMedia: True, GetMediaForFragmentList: False); None learns it from the first fragments. ``resync``:
+    after damage go on at the next EBML header or Cluster instead of raising; ``events()`` then gives each
+    MediaError in its place.
 
     UsageError: ``source`` is none of these. OSError: the file cannot be read.
     """
-    return MediaReader(_source(source), strict=strict, limits=limits, trailer=trailer)
+    return MediaReader(_source(source), strict=strict, limits=limits, trailer=trailer, resync=resync)
 
 
 def _source(source: Any) -> Source:

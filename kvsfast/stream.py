@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
-from kvsfast._native.parser import EventIterator, FragmentIterator, FragmentParser, FrameIterator
+from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator
+from kvsfast._native.parser import FragmentParser
 from kvsfast.errors import KvsFastError, StreamClosed, TransportError, TransportTimeout, UsageError
 from kvsfast.model import Limits
 from kvsfast.protocols import Response
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
-    from kvsfast.errors import InStreamError
+    from kvsfast.errors import InStreamError, MediaError
 
 __all__ = ["MediaReader", "MediaStream"]
 
@@ -65,8 +66,10 @@ class MediaReader:
         strict: bool = False,
         limits: Limits | None = None,
         trailer: bool | None = None,
+        resync: bool = False,
     ) -> None:
         self._source = source
+        self._resync = resync
         self._strict = strict
         self._limits = limits or Limits()
         self._trailer = trailer
@@ -80,8 +83,9 @@ class MediaReader:
 
     # -- the four ways of reading
 
-    def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]:
-        """Every event in order: FragmentStart, Frame, FragmentEnd, LateTags, InStreamError (not raised)."""
+    def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError]:
+        """Every event in order: FragmentStart, Frame, FragmentEnd, LateTags, InStreamError (not raised), and
+        with ``resync`` MediaError."""
         return EventIterator(self._parser_for("events"), self._fill)
 
     def frames(self) -> Iterator[Frame]:
@@ -202,6 +206,7 @@ class MediaReader:
                 strict=self._strict,
                 trailer=self._trailer,
                 limits=self._limits,
+                resync=self._resync,
             )
             self._parser.on_broken = self._source.close  # not a method of ours, which would make a circle
             self._source.attach(self._parser.buffer)

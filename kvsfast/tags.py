@@ -37,8 +37,8 @@ class Tag:
     """One SimpleTag (RFC 9559, section 5.1.8.1.2).
 
     ``value``: TagString, or None where there is none; ``binary``: TagBinary, or None. ``language``:
-    TagLanguageBCP47 if given, else TagLanguage. ``track_uids`` and ``target_type_value`` come from the Targets
-    of the Tag element around it. ``children``: nested SimpleTags.
+    TagLanguageBCP47 if given, else TagLanguage. ``track_uids`` and ``target_type_value`` come from the
+    Targets of the Tag element around it. ``children``: nested SimpleTags.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Tags(tuple[Tag, ...]):
     @overload
     def get(self, name: str, default: str) -> str: ...
     def get(self, name: str, default: str | None = None) -> str | None:
-        """The string value of the last tag of this name (a later tag replaces an earlier one), or ``default``."""
+        """The string value of the last tag of this name (a later one replaces an earlier), or ``default``."""
         for tag in reversed(self):
             if tag.name == name and tag.value is not None:
                 return tag.value
@@ -112,7 +112,9 @@ def in_stream_error(
         number = int(error_id) if error_id else -1
     except ValueError:
         number = -1
-    code, meaning, retryable = IN_STREAM_ERRORS.get(number, (error_code or "UNKNOWN", "an error unknown to kvsfast", False))
+    code, meaning, retryable = IN_STREAM_ERRORS.get(
+        number, (error_code or "UNKNOWN", "an error unknown to kvsfast", False)
+    )
     text = message or meaning
     return InStreamError(
         f"the service ended the media with error {number} {error_code or code}: {text}",

@@ -199,6 +199,9 @@ class _Route:
         return {"Proxy-Authorization": "Basic " + base64.b64encode(name_and_password.encode()).decode()}
 
 
+_MOST_OF_A_RECORD = 16 * 1024  # plaintext of one TLS record (RFC 8446, section 5.1): a read gives no more
+
+
 class HttpResponse:
     """A response whose head was read; see :class:`kvsfast.protocols.Response`.
 
@@ -231,7 +234,11 @@ class HttpResponse:
 
     @property
     def recv_into(self) -> Callable[[Any], int]:
-        return self._sock.recv_into
+        receive = self._sock.recv_into
+        if self.tls is None:
+            return receive
+        # A size spares SSLSocket a memoryview per record; what the buffer holds bounds it all the same.
+        return lambda buffer: receive(buffer, _MOST_OF_A_RECORD)
 
     def detach(self) -> bytes:
         timeout = self._sock.gettimeout()

@@ -230,7 +230,9 @@ class _Walk:
                 if levels == 0:
                     raise MediaError(f"{element.name} at root level", offset=offset)
                 if self.stack[levels - 1].end is not None:
-                    if element.parent not in ("", "Segment"):
+                    # A BlockGroup is read whole: what stands in it closes nothing.
+                    in_group = any(node.name == "BlockGroup" for node in self.stack[:levels])
+                    if element.parent not in ("", "Segment") or in_group:
                         break
                     if self.strict:
                         raise MediaError(f"{element.name} in {self.stack[levels - 1].name}", offset=offset)

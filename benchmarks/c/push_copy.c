@@ -54,7 +54,7 @@ static void end_frame(parser *p)
 static size_t begin_element(parser *p, const uint8_t *data, size_t n)
 {
     kvs_header h;
-    int status = kvs_read_header(data, n, &h);
+    int status = kvs_read_header(data, n, UINT64_MAX, &h);
     if (status < 0)
         fail(p, "no element");
     if (status == 0)

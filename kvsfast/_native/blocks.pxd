@@ -37,6 +37,7 @@ cdef class BlockReader:
     cdef Scanner scanner
     cdef ReceiveBuffer buffer
     cdef kvs_cluster cluster    # what the hot loop must know
+    cdef object tracks
     cdef dict states            # track number -> TrackState
     cdef uint64_t at            # offset of the block being read
     cdef uint64_t child_at      # offset of the child of a BlockGroup being read

@@ -68,6 +68,9 @@ cdef class BlockReader:
     cdef int use_tracks(self, object tracks) except -1:
         """Set the table of the hot loop and the states of the long way. Of a number that repeats, the first counts."""
         cdef TrackState state
+        if tracks is self.tracks:
+            return 0
+        self.tracks = tracks
         self.states = {}
         memset(self.cluster.tracks, 0, sizeof(self.cluster.tracks))
         for track in tracks:

@@ -1,5 +1,6 @@
 """Receive memory and HTTP body framing. Who owns what is said here; how it works, in the .pyx."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 
@@ -36,8 +37,14 @@ cdef class Slab:
     cdef size_t capacity
     cdef Tenant tenants     # head of a ring
     cdef int (*evict)(void *owner) except -1    # makes a tenant keep a copy of its own and unlink itself
+    # The last two objects handed out that look in here; owned. Whichever nobody else holds is handed out again;
+    # whichever somebody holds becomes a tenant.
+    cdef PyObject *recent[2]
+    cdef int turn
+    cdef int (*admit_kept)(Slab slab, PyObject *recent) except -1
 
     cdef inline void admit(self, Tenant *tenant) noexcept
+    cdef int settle_recent(self, int turn) except -1
     cdef int evict_tenants(self) except -1
     cdef int grow(self, size_t capacity) except -1
 

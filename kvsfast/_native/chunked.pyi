@@ -2,8 +2,14 @@ from typing import final
 
 from typing_extensions import Buffer
 
+DEFAULT_WINDOW: int
+
 def set_pool_limit(limit: int) -> None: ...
 def pool_stats() -> tuple[int, int, int]: ...
+
+@final
+class Slab: ...
+
 @final
 class ReceiveBuffer:
     def __init__(self, *, window: int = ...) -> None: ...

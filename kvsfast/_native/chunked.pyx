@@ -15,6 +15,7 @@ nobody looks in before `hand_over`.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.ref cimport Py_DECREF, Py_XDECREF
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
@@ -23,6 +24,7 @@ from kvsfast.errors import TransportError
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)
+    Py_ssize_t PyObject_REFCNT "Py_REFCNT"(PyObject *o)
 
 DEFAULT_WINDOW = 64 * 1024
 cdef size_t SLAB_SIZE = 256 * 1024
@@ -109,9 +111,13 @@ cdef class Slab:
 
     def __dealloc__(self):
         global slab_count, slab_bytes
+        cdef int turn
         if self.mem != NULL:
-            if self.tenants.after != &self.tenants:
-                self.evict_tenants()
+            self.evict_tenants()
+            for turn in range(2):
+                if self.recent[turn] != NULL:
+                    Py_DECREF(<object>self.recent[turn])
+                    self.recent[turn] = NULL
             slab_count -= 1
             slab_bytes -= self.capacity
             give_block(self.mem, self.capacity)
@@ -122,7 +128,17 @@ cdef class Slab:
         self.tenants.before.after = tenant
         self.tenants.before = tenant
 
+    cdef int settle_recent(self, int turn) except -1:
+        cdef PyObject *recent = self.recent[turn]
+        if recent != NULL and PyObject_REFCNT(recent) > 1:
+            self.recent[turn] = NULL
+            self.admit_kept(self, recent)
+            Py_DECREF(<object>recent)
+        return 0
+
     cdef int evict_tenants(self) except -1:
+        self.settle_recent(0)
+        self.settle_recent(1)
         while self.tenants.after != &self.tenants:
             self.evict(self.tenants.after.owner)
         return 0
@@ -297,7 +313,8 @@ cdef class ReceiveBuffer:
             return 0
         if self.exports:
             raise BufferError("the receive buffer is in use by another receive")
-        memmove(self.mem, self.mem + index, self.end - index)
+        if index != self.end:           # there may be no memory at all
+            memmove(self.mem, self.mem + index, self.end - index)
         self.origin += index
         self.pos -= index
         self.end -= index

@@ -2,6 +2,7 @@
 
 Memory. A frame of up to 2 KiB is a tenant of its slab: it looks in, and copies its bytes out as soon as the slab is
 to be reused or a view is asked for. A larger one holds its slab, as do the frames of a kept fragment.
+A frame object that nobody holds any more when the next but one is made is used again for that one.
 Whoever wants to keep a frame without its surroundings takes `Frame.copy`.
 """
 
@@ -10,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
 from libc.stdlib cimport free
 
@@ -82,10 +85,28 @@ cdef class LateTags:
 
 # -- frames ---------------------------------------------------------------------------------------------------
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
+
+
+cdef int admit_frame(Slab slab, PyObject *recent) except -1:
+    cdef Frame frame = <Frame>recent
+    if frame.owner is None:
+        frame.tenant.owner = <void *>recent
+        slab.evict = evict_frame
+        slab.admit(&frame.tenant)
+    return 0
+
+
 cdef int evict_frame(void *owner) except -1:
-    cdef Frame frame = <Frame>owner
+    return own_bytes(<Frame>owner)
+
+
+cdef int own_bytes(Frame frame) except -1:
+    """From now on the frame looks into a copy of its own."""
     cdef bytes copy = PyBytes_FromStringAndSize(<const char *>frame.data_at, frame.row.length)
-    leave(frame)
+    if frame.tenant.before != NULL:
+        leave(frame)
     frame.owner = copy
     frame.data_at = <const uint8_t *>PyBytes_AS_STRING(copy)
     return 0
@@ -119,8 +140,8 @@ cdef class Frame:
         return True
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        if self.tenant.before != NULL:
-            evict_frame(<void *>self)
+        if self.owner is None:
+            own_bytes(self)
         PyBuffer_FillInfo(view, self, <void *>self.data_at, self.row.length, 1, flags)
 
     def __bytes__(self):
@@ -206,17 +227,34 @@ cdef class Frame:
 
 
 cdef Frame frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start, object extra):
-    cdef Frame frame = Frame.__new__(Frame)
+    cdef Frame frame
+    cdef int turn
+    if row.length > SMALL_FRAME:
+        frame = Frame.__new__(Frame)
+        frame.owner = slab
+        frame.fragment = start
+        frame.extra = extra
+    else:
+        turn = slab.turn
+        slab.turn = turn ^ 1
+        if slab.recent[turn] != NULL and Py_REFCNT(slab.recent[turn]) == 1:
+            frame = <Frame>slab.recent[turn]
+            if frame.owner is not None:
+                frame.owner = None
+            if frame.fragment is not start:
+                frame.fragment = start
+            if frame.extra is not extra:
+                frame.extra = extra
+        else:
+            slab.admit_kept = admit_frame
+            slab.settle_recent(turn)
+            frame = Frame.__new__(Frame)
+            frame.fragment = start
+            frame.extra = extra
+            Py_INCREF(frame)
+            slab.recent[turn] = <PyObject *>frame
     frame.row = row[0]
     frame.data_at = slab.mem + row.offset
-    frame.fragment = start
-    frame.extra = extra
-    if row.length > SMALL_FRAME:
-        frame.owner = slab
-    else:
-        slab.evict = evict_frame
-        frame.tenant.owner = <void *>frame
-        slab.admit(&frame.tenant)
     return frame
 
 
@@ -443,15 +481,27 @@ cdef class FrameSequence:
 cdef class FrameSequenceIterator:
     cdef Fragment fragment
     cdef Py_ssize_t at, step, left
+    cdef Frame last, last_but_one
 
     def __iter__(self):
         return self
 
     def __next__(self):
+        cdef Frame frame = self.last_but_one
+        cdef kvs_row *row
         if self.left == 0:
             raise StopIteration
         self.left -= 1
-        cdef Frame frame = self.fragment.frame_at(<size_t>self.at)
+        row = &self.fragment.rows[self.at]
+        # Nobody but us holds it: this variable and the attribute
+        if frame is not None and Py_REFCNT(<PyObject *>frame) == 2 and not (row.flags & KVS_FRAME_SIDE or row.extra):
+            frame.row = row[0]
+            frame.data_at = self.fragment.slab.mem + row.offset
+        else:
+            frame = self.fragment.frame_at(<size_t>self.at)
+        self.last_but_one = self.last
+        # A frame that looks elsewhere than into the slab, or says more, is not used again
+        self.last = None if row.flags & KVS_FRAME_SIDE or row.extra else frame
         self.at += self.step
         return frame
 

@@ -1,8 +1,8 @@
 """From the elements of Info and Tracks to the nouns of kvsfast.model.
 
-Not hot: the parser compares the bytes of these sections with the last ones and comes here only when they changed.
-A section arrives as a dict of element name -> value; of a master, a list of such dicts. Of an element that may
-occur once, the first counts (RFC 8794, section 11.1.6).
+Not hot: the parser compares the bytes of these sections with the last ones and comes here only when they
+changed. A section arrives as a dict of element name -> value; of a master, a list of such dicts. Of an
+element that may occur once, the first counts (RFC 8794, section 11.1.6).
 """
 
 from __future__ import annotations

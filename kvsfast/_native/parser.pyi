@@ -1,14 +1,14 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import final
 
 from typing_extensions import Buffer
 
 from kvsfast._native.chunked import ReceiveBuffer
 from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
-from kvsfast.errors import InStreamError, KvsFastError
+from kvsfast.errors import InStreamError, KvsFastError, MediaError
 from kvsfast.model import Limits
 
-_Event = FragmentStart | Frame | FragmentEnd | Fragment | LateTags | InStreamError
+_Event = FragmentStart | Frame | FragmentEnd | Fragment | LateTags | InStreamError | MediaError
 
 @final
 class FragmentParser:
@@ -19,6 +19,7 @@ class FragmentParser:
         strict: bool = ...,
         trailer: bool | None = ...,
         limits: Limits | None = ...,
+        resync: bool = ...,
     ) -> None: ...
     @property
     def buffer(self) -> ReceiveBuffer: ...
@@ -29,21 +30,3 @@ class FragmentParser:
     def receive_eof(self) -> None: ...
     def fail(self, error: KvsFastError) -> None: ...
     def next_event(self) -> _Event | None: ...
-
-@final
-class EventIterator(Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError]):
-    def __init__(self, parser: FragmentParser, fill: Callable[[], bool]) -> None: ...
-    def __iter__(self) -> EventIterator: ...
-    def __next__(self) -> FragmentStart | Frame | FragmentEnd | LateTags | InStreamError: ...
-
-@final
-class FrameIterator(Iterator[Frame]):
-    def __init__(self, parser: FragmentParser, fill: Callable[[], bool]) -> None: ...
-    def __iter__(self) -> FrameIterator: ...
-    def __next__(self) -> Frame: ...
-
-@final
-class FragmentIterator(Iterator[Fragment]):
-    def __init__(self, parser: FragmentParser, fill: Callable[[], bool]) -> None: ...
-    def __iter__(self) -> FragmentIterator: ...
-    def __next__(self) -> Fragment: ...

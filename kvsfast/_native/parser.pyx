@@ -1,5 +1,5 @@
 # cython: wraparound=True
-"""FragmentParser: from bytes to fragments and frames, and the compiled iterators that users loop over.
+"""FragmentParser: from bytes to fragments and frames.
 
 The parser does no I/O. Bytes come in by `receive_data`, or straight into `buffer` by a receive; events go out one at
 a time. Order of things in one walk: the hot loop (`BlockReader.scan`) makes a row for each plain SimpleBlock that is
@@ -19,28 +19,20 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader
+from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader, kvs_cluster
 from kvsfast._native.chunked cimport ReceiveBuffer
-from kvsfast._native.frames cimport (
-    KVS_FRAME_SIDE, Fragment, FragmentEnd, FragmentStart, Frame, LateTags, frame_of_bytes, frame_of_slab, kvs_row,
-)
+from kvsfast._native.frames cimport Fragment, FragmentEnd, FragmentStart, LateTags
 from kvsfast._native.scanner cimport *
 from kvsfast._native.sections cimport SectionReader, ServiceTags
 
-from kvsfast.errors import (
-    InStreamError, KvsFastError, MediaError, StreamClosed, TransportTimeout, TruncatedMedia, UsageError,
-)
+from kvsfast.errors import MediaError, TruncatedMedia, UsageError
 from kvsfast.model import Limits, SegmentInfo, Tracks
 from kvsfast.tags import Tags, in_stream_error
 
-cdef enum Status:
-    READY       # something can be handed out
-    WAIT        # more bytes are needed
-    DONE        # the media is over
-
 # Times are int64 ns. These bounds keep every sum of the hot loop inside it.
 cdef int64_t MOST_CLUSTER_NS = <int64_t>1 << 62
-cdef int64_t MOST_WALL_NS = (<int64_t>1 << 62) + (<int64_t>1 << 61)
+cdef int64_t MOST_WALL_NS = <int64_t>1 << 62
+cdef int64_t MOST_PRODUCER_MS = (<int64_t>1 << 62) // 1000000
 
 cdef object NO_TAGS = Tags()
 cdef object NO_TRACKS = Tracks()
@@ -60,55 +52,11 @@ cdef class FragmentParser:
     (GetMediaForFragmentList writes none). ``limits``: what the media may make the parser hold.
 
     MediaError and its subclasses are raised by ``next_event`` after everything before the damage was given;
-    from then on it raises the same again.
+    from then on it raises the same again. With ``resync`` they are events instead, and the parser goes on at the next
+    EBML header or Cluster that looks like one (RFC 9559, section 6.2 reserves the header's ID for this).
     """
 
-    cdef readonly ReceiveBuffer buffer
-    cdef readonly bint keep_fragments
-    cdef Scanner scanner
-    cdef BlockReader blocks
-    cdef SectionReader sections
-    cdef bint strict
-    cdef object trailer
-    cdef uint64_t max_fragment
-    # in
-    cdef object pending         # bytes received and not yet copied into the buffer
-    cdef size_t pending_at
-    cdef bint eof
-    cdef bint filling           # a receive is under way
-    # out
-    cdef size_t next_row
-    cdef list queue             # events that come after the rows
-    cdef object failure         # what ends the media, once all before it was given
-    cdef public object on_broken    # called without arguments when the grammar is broken: no more bytes are needed
-    cdef bint finished
-    cdef bint saw_token, saw_bare   # has this stream shown a trailer, or a document of the service without one?
-    # the document
-    cdef bint had_header, in_document, in_segment
-    cdef uint64_t document_at
-    cdef str doc_type
-    cdef object info, tracks
-    cdef list header_tags       # one Tags for each element before the first Cluster
-    cdef bint had_info, had_tracks, had_cluster, errored
-    # the fragment
-    cdef str number, token
-    cdef object server_ms, producer_ms, behind
-    cdef FragmentStart start
-    cdef bint open              # FragmentStart was given
-    cdef bint ended             # FragmentEnd was given, and no Cluster came since
-    cdef bint cluster_ready     # the open Cluster's Timestamp is known
-    cdef object cluster_timestamp
-    cdef uint64_t fragment_at
-    cdef object end_tags
-    # keeping
-    cdef bint hold              # the buffer keeps the bytes from the fragment's first on
-    cdef size_t whole           # end of the last whole element
-    cdef size_t segment_at, segment_body, cluster_at, cluster_body      # of known size; body 0 if not
-    cdef bytes ebml_bytes, info_bytes, tracks_bytes
-    cdef bytes head             # what makes a part of the document playable
-    cdef bint is_continued      # the fragment is not the first of its document
-
-    def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None):
+    def __init__(self, *, bint keep_fragments=False, bint strict=False, trailer=None, limits=None, bint resync=False):
         if limits is None:
             limits = Limits()
         elif not isinstance(limits, Limits):
@@ -122,6 +70,7 @@ cdef class FragmentParser:
         self.sections = SectionReader(self.scanner, limits)
         self.keep_fragments = keep_fragments
         self.strict = strict
+        self.resync = resync
         self.trailer = trailer
         self.max_fragment = limits.max_fragment_size
         self.pending = deque()
@@ -182,18 +131,6 @@ cdef class FragmentParser:
             if self.advance() != READY:
                 return None
 
-    cdef inline bint has_rows(self) noexcept:
-        return self.next_row < self.blocks.count and not self.keep_fragments
-
-    cdef inline Frame take_frame(self):
-        cdef BlockReader blocks = self.blocks
-        cdef kvs_row *row = &blocks.rows[self.next_row]
-        cdef object extra = None if row.extra == 0 else blocks.extras[row.extra - 1]
-        self.next_row += 1
-        if row.flags & KVS_FRAME_SIDE:
-            return frame_of_bytes(row, blocks.sides[row.offset], self.start, extra)
-        return frame_of_slab(row, self.buffer.slab, self.start, extra)
-
     cdef object take(self):
         if self.has_rows():
             return self.take_frame()
@@ -212,11 +149,15 @@ cdef class FragmentParser:
             try:
                 return self.walk()
             except MediaError as error:
-                self.failure = error
-                if self.on_broken is not None:
-                    self.on_broken()
                 if self.open:
-                    self.finish_fragment(False, <size_t>(self.scanner.at - self.buffer.origin))
+                    self.finish_fragment(False, <size_t>(error.offset - self.buffer.origin))
+                if self.resync:
+                    self.queue.append(error)
+                    self.lose_place(error.offset + 1)
+                else:
+                    self.failure = error
+                    if self.on_broken is not None:
+                        self.on_broken()
                 if self.has_rows() or self.queue:
                     return READY
         if self.failure is not None:
@@ -228,6 +169,14 @@ cdef class FragmentParser:
         cdef ReceiveBuffer b = self.buffer
         cdef int token
         while True:
+            if self.is_lost and not self.find_place():
+                b.drop_before(b.pos)
+                if self.pump():
+                    continue
+                if not self.eof:
+                    return WAIT
+                self.finished = True
+                return DONE
             if self.cluster_ready and s.skip == 0 and s.stack[s.depth].element == KVS_Cluster:
                 self.scan_blocks()
             if not self.keep_fragments and self.blocks.count > STREAM_ROWS - KVS_MAX_LACE:
@@ -290,6 +239,51 @@ cdef class FragmentParser:
         if upto > self.max_fragment:
             raise s.limit("the fragment is too large to keep", "max_fragment_size", upto, self.max_fragment)
         return 0
+
+    # -- after damage -----------------------------------------------------------------------------------------
+
+    cdef int lose_place(self, uint64_t at) except -1:
+        """Look for a place to go on from `at`. What was said of the document holds for further Clusters in it."""
+        cdef Scanner s = self.scanner
+        cdef ReceiveBuffer b = self.buffer
+        b.pos = b.begin if at < b.origin + b.begin else <size_t>(at - b.origin)
+        s.skip = 0
+        s.depth = 1 if self.in_segment else 0
+        s.stack[1].element = KVS_Segment
+        s.stack[1].unknown = True
+        s.stack[1].end = KVS_UNKNOWN_SIZE
+        self.sections.inside = 0
+        self.cluster_ready = False
+        self.hold = False
+        self.ended = True
+        self.is_lost = True
+        return 0
+
+    cdef bint find_place(self) except -1:
+        """Is there an EBML header or a Cluster, with a header and a first child as they must be? Else what was
+        searched is passed over."""
+        cdef ReceiveBuffer b = self.buffer
+        cdef kvs_header h, child
+        cdef int status, element
+        while b.pos < b.end:
+            if b.mem[b.pos] == 0x1A or (b.mem[b.pos] == 0x1F and self.in_segment):
+                status = kvs_read_header(b.mem + b.pos, b.end - b.pos, KVS_UNKNOWN_SIZE, &h)
+                if status == KVS_NEED_MORE:
+                    return False
+                element = kvs_find_element(h.id) if status > 0 else KVS_UNKNOWN
+                if element == KVS_EBML or element == KVS_Cluster:
+                    status = kvs_read_header(
+                        b.mem + b.pos + h.length, b.end - b.pos - h.length, KVS_UNKNOWN_SIZE, &child
+                    )
+                    if status == KVS_NEED_MORE:
+                        return False
+                    if status > 0 and kvs_find_element(child.id) != KVS_UNKNOWN \
+                            and kvs_is_child(kvs_find_element(child.id), element) \
+                            and (h.size == KVS_UNKNOWN_SIZE or child.size <= h.size):
+                        self.is_lost = False
+                        return True
+            b.pos += 1
+        return False
 
     # -- the tokens -------------------------------------------------------------------------------------------
 
@@ -354,13 +348,12 @@ cdef class FragmentParser:
         self.header_tags = []
         self.had_info = self.had_tracks = self.had_cluster = self.errored = False
         self.number = self.token = None
-        self.server_ms = self.producer_ms = self.behind = None
+        self.has_server = self.has_producer = self.has_behind = False
         self.ended = self.is_continued = False
         self.head = None
         self.info_bytes = self.tracks_bytes = b""
         self.sections.forget_document()
         self.blocks.cluster.scale = 1000000
-        self.blocks.use_tracks(NO_TRACKS)
         return 0
 
     cdef int begin_document(self) except -1:
@@ -497,7 +490,6 @@ cdef class FragmentParser:
         elif element == KVS_Tracks and not self.had_tracks:
             self.had_tracks = True
             self.tracks = sections.tracks
-            self.blocks.use_tracks(self.tracks)
             if self.hold:
                 self.tracks_bytes = self.bytes_from(self.scanner.at)
         return 0
@@ -514,11 +506,14 @@ cdef class FragmentParser:
             if before:
                 self.number = service.number or self.number
                 if service.has_server:
+                    self.has_server = True
                     self.server_ms = service.server_ms
                 if service.has_producer:
+                    self.has_producer = True
                     self.producer_ms = service.producer_ms
             if self.number is not None and (self.open or before):
                 if service.has_behind:
+                    self.has_behind = True
                     self.behind = service.behind
                 if service.token:
                     self.token = service.token
@@ -549,7 +544,7 @@ cdef class FragmentParser:
     cdef int begin_next_fragment(self) except -1:
         """The service numbers another fragment in the same document. It begins with the Tags that say so."""
         self.number = self.token = None
-        self.server_ms = self.producer_ms = self.behind = None
+        self.has_server = self.has_producer = self.has_behind = False
         self.ended = self.had_cluster = self.errored = False
         self.header_tags = []
         self.document_at = self.scanner.at
@@ -584,12 +579,13 @@ cdef class FragmentParser:
         if not self.open:
             if self.ended:          # a Cluster behind the end of a fragment is a fragment of its own
                 self.number = self.token = None
-                self.server_ms = self.producer_ms = self.behind = None
+                self.has_server = self.has_producer = self.has_behind = False
                 self.ended = False
             self.fragment_at = self.document_at if self.number is not None else s.at
             if self.keep_fragments and self.number is None:
                 self.hold_cluster()
         self.had_cluster = True
+        self.blocks.use_tracks(self.tracks)
         if self.keep_fragments:
             self.cluster_at = <size_t>(s.at - self.buffer.origin)
             self.cluster_body = 0 if s.declared == KVS_UNKNOWN_SIZE else self.cluster_at + s.header
@@ -622,22 +618,25 @@ cdef class FragmentParser:
 
     cdef int take_timestamp(self) except -1:
         cdef Scanner s = self.scanner
-        cdef int64_t scale = self.blocks.cluster.scale
+        cdef kvs_cluster *cluster = &self.blocks.cluster
         cdef uint64_t value = s.uint_value(0)
-        cdef int64_t ns
+        cdef int64_t ns, wall
         if self.cluster_ready:
             return 0
-        if value > <uint64_t>(MOST_CLUSTER_NS // scale):
-            raise s.error(f"Cluster time {value} x {scale} ns is beyond 64 bits", s.at)
-        ns = <int64_t>value * scale
+        if value > <uint64_t>(MOST_CLUSTER_NS // cluster.scale):
+            raise s.error(f"Cluster time {value} x {cluster.scale} ns is beyond 64 bits", s.at)
+        ns = <int64_t>value * cluster.scale
         self.cluster_timestamp = value
-        wall = self.blocks.cluster.wall_ns
         if not self.open:
-            wall = 0 if self.producer_ms is None else self.producer_ms * 1000000 - ns
-        if not -MOST_WALL_NS < wall + ns < MOST_WALL_NS:
-            raise s.error(f"the wall clock time of a Cluster, {wall + ns} ns, is beyond 64 bits", s.at)
-        self.blocks.cluster.wall_ns = wall
-        self.blocks.cluster.cluster_ns = ns
+            wall = 0
+            if self.has_producer:
+                if not -MOST_PRODUCER_MS < self.producer_ms < MOST_PRODUCER_MS:
+                    raise s.error(f"producer timestamp {self.producer_ms} ms is beyond 64 bits of ns", s.at)
+                wall = self.producer_ms * 1000000 - ns
+            cluster.wall_ns = wall
+        if not -MOST_WALL_NS < cluster.wall_ns + ns < MOST_WALL_NS:
+            raise s.error(f"the wall clock time of a Cluster, {cluster.wall_ns + ns} ns, is beyond 64 bits", s.at)
+        cluster.cluster_ns = ns
         if not self.open:
             self.start_fragment()
         self.cluster_ready = True
@@ -648,8 +647,8 @@ cdef class FragmentParser:
         if not self.had_cluster:
             self.fragment_at = self.document_at
         start.number = self.number
-        start.server_timestamp_ms = self.server_ms
-        start.producer_timestamp_ms = self.producer_ms
+        start.server_timestamp_ms = self.server_ms if self.has_server else None
+        start.producer_timestamp_ms = self.producer_ms if self.has_producer else None
         start.tracks = self.tracks
         start.tags = NO_TAGS
         for tags in self.header_tags:
@@ -671,7 +670,7 @@ cdef class FragmentParser:
         end.start = self.start
         end.is_complete = complete
         end.continuation_token = self.token
-        end.millis_behind_now = self.behind
+        end.millis_behind_now = self.behind if self.has_behind else None
         end.tags = self.end_tags
         end.frame_count = self.blocks.frames
         end.size = self.buffer.origin + upto - self.fragment_at
@@ -700,113 +699,3 @@ cdef class FragmentParser:
         fragment.raw_size = upto
         self.hold = False
         return fragment
-
-
-# -- iterators ------------------------------------------------------------------------------------------------
-
-cdef bint fill_more(FragmentParser parser, object fill) except -1:
-    """One receive. Errors that end the media are kept back until what came before them was given."""
-    if parser.filling:
-        raise UsageError("the stream is being read by another thread; one reader at a time")
-    parser.filling = True
-    try:
-        if not fill():
-            parser.eof = True
-    except (TransportTimeout, StreamClosed):
-        raise                       # nothing was lost, and reading may go on; or nobody wants the rest
-    except KvsFastError as error:
-        parser.fail(error)
-    finally:
-        parser.filling = False
-    return True
-
-
-@cython.final
-cdef class EventIterator:
-    """Every event of the media; ``fill()`` receives more and returns False at its end."""
-
-    cdef FragmentParser parser
-    cdef object fill
-
-    def __init__(self, FragmentParser parser not None, fill):
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef int status
-        while True:
-            event = self.parser.take()
-            if event is not None:
-                return event
-            status = self.parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(self.parser, self.fill)
-
-
-@cython.final
-cdef class FrameIterator:
-    """Every frame of the media. An `InStreamError` is raised when its turn comes."""
-
-    cdef FragmentParser parser
-    cdef object fill
-
-    def __init__(self, FragmentParser parser not None, fill):
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            if parser.has_rows():
-                return parser.take_frame()
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)
-
-
-@cython.final
-cdef class FragmentIterator:
-    """Every fragment of the media, whole. An `InStreamError` is raised when its turn comes."""
-
-    cdef FragmentParser parser
-    cdef object fill
-
-    def __init__(self, FragmentParser parser not None, fill):
-        if not parser.keep_fragments:
-            raise UsageError("fragments need a parser with keep_fragments=True")
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if isinstance(event, Fragment):
-                    return event
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)

@@ -25,13 +25,17 @@ OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 EPILOG = """\
 examples:
-  kvsfast demo                                      see it at work, on this machine alone
-  kvsfast inspect recording.mkv                     what is in a file
-  kvsfast get-media front-door -o received.mkv      read a stream of Kinesis Video
-  kvsfast emulator --stream front-door=clip.mkv     serve files as streams, for any AWS SDK
+  kvsfast demo                                     see it at work, locally
+  kvsfast inspect recording.mkv                    what is in a file
+  kvsfast get-media front-door -o received.mkv     read a stream
+  kvsfast emulator --stream front-door=clip.mkv    serve files as streams
 
 exit codes:
-  0 well    1 service, media or wire failed    2 wrong usage    130 Ctrl-C    141 the output's reader went away
+  0    well
+  1    the service, the media or the wire failed: one line says how, and what to do
+  2    wrong usage
+  130  ended by Ctrl-C
+  141  nobody reads the output any more
 """
 
 

@@ -1,4 +1,4 @@
-"""What to do next about an error, in half a sentence: by its class, and by the notes that were added on its way."""
+"""What to do next about an error, in half a sentence: by its class, and by notes added on its way."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def seconds(text: str) -> float:
     return _number(text, float, lambda value: 0 < value < math.inf, "seconds, more than 0")
 
 
-def _number(text: str, kind: Callable[[str], _Value], is_good: Callable[[_Value], bool], expected: str) -> _Value:
+def _number(
+    text: str, kind: Callable[[str], _Value], is_good: Callable[[_Value], bool], expected: str
+) -> _Value:
     try:
         value = kind(text)
     except ValueError:

@@ -24,12 +24,14 @@ from kvsfast.errors import KvsFastError
 NAME = "demo"
 SUMMARY = "see it at work: a local service, read by the real client at full rate"
 DESCRIPTION = """\
-Start a local Kinesis Video service in a process of its own, on a clip that comes with kvsfast, and read it
-as the real service is read: GetDataEndpoint, a signed GetMedia request, TLS, an HTTP chunk per element.
-Nothing leaves this machine. The figures at the end are those of the reading process alone.
+Start a local Kinesis Video service in a process of its own, on a clip that comes
+with kvsfast, and read it as the real service is read: GetDataEndpoint, a signed
+GetMedia request, TLS, an HTTP chunk per element. Nothing leaves this machine.
+The figures at the end are those of the reading process alone.
 """
 EPILOG = """\
-The clip is sent again and again as fast as it is taken; its first pass is written to the file.
+The clip is sent again and again as fast as it is taken; its first pass is
+written to the file.
 
 examples:
   kvsfast demo
@@ -42,12 +44,20 @@ LINES_PER_SECOND = 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=seconds, default=5.0, metavar="S", help="how long to read (default: 5)")
     parser.add_argument(
-        "-o", "--output", default="received.mkv", metavar="FILE", help="write fragments here (default: received.mkv)"
+        "--seconds", type=seconds, default=5.0, metavar="S", help="how long to read (default: 5)"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        default="received.mkv",
+        metavar="FILE",
+        help="write fragments here (default: received.mkv)",
     )
     parser.add_argument("--no-tls", action="store_true", help="plain http")
-    parser.add_argument("--json", action="store_true", help="a JSON object per second, and one of the summary")
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object per second, and one of the summary"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -160,7 +170,8 @@ def _sum_up(tally: Tally, arguments: argparse.Namespace, written: int) -> None:
         )
         return
     for name, value in {
-        "fragments": f"{tally.fragments:,}, {'all whole' if not tally.incomplete else f'{tally.incomplete} cut'}",
+        "fragments": f"{tally.fragments:,}, "
+        + (f"{tally.incomplete} cut" if tally.incomplete else "all whole"),
         "frames": f"{tally.frames:,}",
         "media": f"{tally.size / 1e6:,.1f} MB in {took:.1f} s, {rate(tally.size, took)}",
         "CPU": f"{cpu / took:.0%} of one core, {cpu / tally.size * 1e9:.2f} s per GB" if tally.size else "-",

@@ -18,16 +18,18 @@ from kvsfast.emulator.clip import CLIP
 NAME = "emulator"
 SUMMARY = "serve files as streams, for any AWS SDK"
 DESCRIPTION = """\
-A local Kinesis Video service: GetDataEndpoint and GetMedia over Matroska files, with the tags, numbers, HTTP chunks,
-signatures, errors and limits of the real one. It runs until Ctrl-C and listens on loopback only.
+A local Kinesis Video service: GetDataEndpoint and GetMedia over Matroska files,
+with the tags, numbers, HTTP chunks, signatures, errors and limits of the real
+one. It runs until Ctrl-C and listens on loopback only.
 """
 EPILOG = """\
-What it prints on standard output can be pasted into a shell; boto3 and kvsfast then find the service without further
-arguments. Without --stream it serves the clip that comes with kvsfast as stream demo.
+What it prints on standard output can be pasted into a shell; boto3 and kvsfast
+then find the service without further arguments. Without --stream it serves the
+clip that comes with kvsfast, as stream demo.
 
 examples:
   kvsfast emulator --stream front-door=clip.mkv --loop
-  kvsfast emulator --stream a=1.mkv --stream a=2.mkv --stream b=3.mkv    a is both files, one after the other
+  kvsfast emulator --stream a=1.mkv --stream a=2.mkv     one after the other
   kvsfast emulator --pace realtime --pieces random --tls -v
 """
 
@@ -41,12 +43,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="a stream and its file; repeatable",
     )
-    parser.add_argument("--loop", action="store_true", help="repeat the media for ever, under new numbers and times")
+    parser.add_argument(
+        "--loop", action="store_true", help="repeat the media for ever, under new numbers and times"
+    )
     parser.add_argument(
         "--pace",
         choices=("max", "realtime"),
         default="max",
-        help="max: all is stored at the start and sent as fast as it is taken; realtime: ingested from the start on",
+        help="max: all is stored at the start, and sent as fast as it is taken; "
+        "realtime: ingested from the start on, frame by frame",
     )
     parser.add_argument(
         "--pieces",
@@ -58,20 +63,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=_port, default=0, metavar="N", help="of the control plane (default: any free one)"
     )
-    parser.add_argument("--media-port", type=_port, default=0, metavar="N", help="of GetMedia (default: any free one)")
-    parser.add_argument("--region", default="us-east-1", metavar="NAME", help="what requests must be signed for")
+    parser.add_argument(
+        "--media-port", type=_port, default=0, metavar="N", help="of GetMedia (default: any free one)"
+    )
+    parser.add_argument(
+        "--region", default="us-east-1", metavar="NAME", help="what requests must be signed for"
+    )
     parser.add_argument("--json", action="store_true", help="a JSON object of what to connect with")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line on stderr per request")
     slower = parser.add_argument_group("limits of the service")
-    slower.add_argument("--no-limits", action="store_true", help="any number of calls and connections per stream")
-    slower.add_argument("--bandwidth", type=count, metavar="N", help="bytes per second of a response (real: 25000000)")
+    slower.add_argument(
+        "--no-limits", action="store_true", help="any number of calls and connections per stream"
+    )
+    slower.add_argument(
+        "--bandwidth", type=count, metavar="N", help="bytes per second of a response (real: 25000000)"
+    )
     slower.add_argument("--fragments-per-second", type=seconds, metavar="N", help="of a response (real: 5)")
     slower.add_argument(
         "--session-seconds", type=seconds, default=2700.0, metavar="S", help="a response ends after (2700)"
     )
-    slower.add_argument("--idle-seconds", type=seconds, metavar="S", help="it ends after so long without media")
-    slower.add_argument("--retention-seconds", type=seconds, metavar="S", help="how far back EARLIEST reaches")
-    slower.add_argument("--opaque-tokens", action="store_true", help="tokens that are not the fragment numbers")
+    slower.add_argument(
+        "--idle-seconds", type=seconds, metavar="S", help="it ends after so long without media"
+    )
+    slower.add_argument(
+        "--retention-seconds", type=seconds, metavar="S", help="how far back EARLIEST reaches"
+    )
+    slower.add_argument(
+        "--opaque-tokens", action="store_true", help="tokens that are not the fragment numbers"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

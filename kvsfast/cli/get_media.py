@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 NAME = "get-media"
 SUMMARY = "read a stream, watch its fragments arrive, write them to a file"
 DESCRIPTION = """\
-Read a stream by one GetMedia call: a line or a row per fragment as it arrives, and the fragments themselves,
-byte for byte, into a file. Region, credentials and endpoints are found as boto3 finds them.
+Read a stream by one GetMedia call: a line or a row per fragment as it arrives,
+and the fragments themselves, byte for byte, into a file. Region, credentials
+and endpoints are found as boto3 finds them.
 """
 EPILOG = """\
-START is NOW, EARLIEST, after:FRAGMENT_NUMBER, server:TIME, producer:TIME or token:CONTINUATION_TOKEN; a TIME is epoch
-seconds, or ISO 8601 with a zone.
+START is NOW, EARLIEST, after:FRAGMENT_NUMBER, server:TIME, producer:TIME or
+token:CONTINUATION_TOKEN; a TIME is epoch seconds, or ISO 8601 with a zone.
 
-The file holds whole fragments only, also after Ctrl-C: one Matroska document after the other, as the service sends
-them. Players show the first of them; --split writes documents that play, one per file.
+The file holds whole fragments only, also after Ctrl-C: one Matroska document
+after the other, as the service sends them. Players show the first of them;
+--split writes documents that play, one per file.
 
 examples:
-  kvsfast get-media front-door                                        watch
-  kvsfast get-media front-door --start EARLIEST -o received.mkv       keep what is stored, and go on
-  kvsfast get-media front-door --seconds 60 --split fragments/        a playable file per fragment
-  kvsfast get-media front-door --start token:9134... --json           go on where another call ended
-  kvsfast get-media front-door -o - | ffplay -                        to another program
+  kvsfast get-media front-door                                     watch
+  kvsfast get-media front-door --start EARLIEST -o received.mkv    keep
+  kvsfast get-media front-door --seconds 60 --split fragments/     files that play
+  kvsfast get-media front-door --start token:9134... --json        go on
+  kvsfast get-media front-door -o - | ffplay -                     pass on
 """
 
 
@@ -51,9 +53,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="START",
         help="where to begin (default: NOW)",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write the fragments here; - for standard output")
-    parser.add_argument("--split", type=Path, metavar="DIR", help="write each fragment to a file of its own that plays")
-    parser.add_argument("--json", action="store_true", help="a JSON object per fragment, and one of the summary")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="write the fragments here; - for standard output"
+    )
+    parser.add_argument(
+        "--split", type=Path, metavar="DIR", help="write each fragment to a file of its own that plays"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="a JSON object per fragment, and one of the summary"
+    )
     limits = parser.add_argument_group("when to stop (else when the service ends the response)")
     limits.add_argument("--fragments", type=count, metavar="N", help="after N fragments")
     limits.add_argument("--frames", type=count, metavar="N", help="after the fragment with the N-th frame")
@@ -67,9 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust, as PEM")
     trust.add_argument("--no-verify", action="store_true", help="trust any certificate")
     wire = parser.add_argument_group("patience")
-    wire.add_argument("--connect-timeout", type=seconds, metavar="S", help="for each attempt to connect (default: 60)")
+    wire.add_argument(
+        "--connect-timeout", type=seconds, metavar="S", help="for each attempt to connect (default: 60)"
+    )
     wire.add_argument("--idle-timeout", type=seconds, metavar="S", help="without a byte (default: 60)")
-    wire.add_argument("--strict", action="store_true", help="a response that ends inside an element is an error")
+    wire.add_argument(
+        "--strict", action="store_true", help="a response that ends inside an element is an error"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,7 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
             raise UsageError("-o - would write media to the terminal; redirect it, or name a file")
     client = _client(arguments)
     deadline = arguments.seconds or math.inf
-    with client.get_media(arguments.stream, arguments.start, deadline=deadline) as media, ExitStack() as stack:
+    with (
+        client.get_media(arguments.stream, arguments.start, deadline=deadline) as media,
+        ExitStack() as stack,
+    ):
         tally = Tally()
         stack.callback(_sum_up, tally, arguments)
         keeps: list[Keep] = []
@@ -95,13 +110,16 @@ def run(arguments: argparse.Namespace) -> int:
             is_deadline = not error.retryable
             if not is_deadline:
                 error.add_note(
-                    "is a producer sending? --start EARLIEST reads what is stored, --idle-timeout waits longer"
+                    "is a producer sending? --start EARLIEST reads what is stored, "
+                    "--idle-timeout waits longer"
                 )
                 raise
     return 0
 
 
-def _read(media: MediaStream, tally: Tally, keeps: list[Keep], show: Show, arguments: argparse.Namespace) -> None:
+def _read(
+    media: MediaStream, tally: Tally, keeps: list[Keep], show: Show, arguments: argparse.Namespace
+) -> None:
     most_fragments = arguments.fragments or math.inf
     most_frames = arguments.frames or math.inf
     for fragment in media.fragments():
@@ -117,7 +135,9 @@ def _client(arguments: argparse.Namespace) -> Client:
     from kvsfast.client import Client
 
     if arguments.no_verify:
-        _silence_urllib3()
+        warnings.filterwarnings(
+            "ignore", message="Unverified HTTPS request"
+        )  # who asks for it needs no warning
     options: dict[str, Any] = {
         "media_endpoint_url": arguments.media_endpoint_url,
         "connect_timeout": arguments.connect_timeout,
@@ -131,13 +151,6 @@ def _client(arguments: argparse.Namespace) -> Client:
         verify=False if arguments.no_verify else arguments.ca_bundle,
         **{name: value for name, value in options.items() if value is not None},
     )
-
-
-def _silence_urllib3() -> None:
-    """Who asks for no verification needs no warning of it."""
-    from urllib3.exceptions import InsecureRequestWarning
-
-    warnings.simplefilter("ignore", InsecureRequestWarning)
 
 
 def _watching(arguments: argparse.Namespace, tally: Tally) -> AbstractContextManager[Show]:

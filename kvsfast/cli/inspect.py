@@ -19,16 +19,19 @@ from kvsfast.errors import InStreamError, UsageError
 NAME = "inspect"
 SUMMARY = "show what is in a Matroska file or a recorded response"
 DESCRIPTION = """\
-Show what is in a Matroska or WebM file, or in a recorded GetMedia response: by default the tree of its elements,
-with offset and payload size in bytes, name and value. The file is read as a stream, whatever its size.
+Show what is in a Matroska or WebM file, or in a recorded GetMedia response: by
+default the tree of its elements, with offset and payload size in bytes, name
+and value. The file is read as a stream, whatever its size.
 """
 EPILOG = """\
 examples:
-  kvsfast inspect recording.mkv --depth 2           what a Segment holds
-  kvsfast inspect recording.mkv --fragments         a line per fragment: number, times, token, tags
-  kvsfast inspect recording.mkv --frames --json     a JSON object per frame
-  curl ... | kvsfast inspect -                      from a pipe
+  kvsfast inspect recording.mkv --depth 2          what a Segment holds
+  kvsfast inspect recording.mkv --fragments        numbers, times, tokens, tags
+  kvsfast inspect recording.mkv --frames --json    a JSON object per frame
+  curl ... | kvsfast inspect -                     from a pipe
 """
+
+FRAMES_HEADING = "     frame  track  codec                   time  wall clock                     size  flags"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,9 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="a JSON object per line, of every element, frame or fragment"
     )
-    parser.add_argument("--all", action="store_true", help="every block of the tree (else runs of them are summed up)")
+    parser.add_argument(
+        "--all", action="store_true", help="every block of the tree (else runs of them are summed up)"
+    )
     parser.add_argument("--depth", type=count, metavar="N", help="the tree's first N levels of nesting")
-    parser.add_argument("--strict", action="store_true", help="a file that ends inside an element is an error")
+    parser.add_argument(
+        "--strict", action="store_true", help="a file that ends inside an element is an error"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     output = Output(as_json=arguments.json)
     with _opened(arguments.file) as file:
         if is_tree:
-            return show_tree(file, output, depth=arguments.depth, sum_up=not arguments.all, strict=arguments.strict)
+            return show_tree(
+                file, output, depth=arguments.depth, sum_up=not arguments.all, strict=arguments.strict
+            )
         show = _show_frames if arguments.frames else _show_fragments
         return show(file, output, arguments.strict)
 
@@ -72,9 +81,7 @@ def _opened(path: str) -> Iterator[BinaryIO]:
 
 def _show_frames(file: BinaryIO, output: Output, strict: bool) -> int:
     if not output.as_json:
-        output.line(
-            ("     frame  track  codec                    time  wall clock                      size  flags", "dim")
-        )
+        output.line((FRAMES_HEADING, "dim"))
     with kvsfast.parse(file, strict=strict) as media:
         for position, frame in enumerate(media.frames()):
             track = frame.track
@@ -107,7 +114,7 @@ def _show_frame(position: int, frame: kvsfast.Frame, codec: str, output: Output)
     seconds = frame.media_time_ns / 1e9
     output.line(
         (f"{position:>10}  ", "dim"),
-        f"{frame.track_number:>5}  {printable(codec):<16}  {seconds:>10.3f}  {wall:<24} {frame.size:>10,}  ",
+        f"{frame.track_number:>5}  {printable(codec):<16} {seconds:>10.3f}  {wall:<24} {frame.size:>10,}  ",
         (flags, "bold" if frame.is_keyframe else ""),
     )
 
@@ -165,7 +172,10 @@ def _show_fragment(end: kvsfast.FragmentEnd, output: Output) -> None:
             is_complete=end.is_complete,
             frames=end.frame_count,
             size=end.size,
-            tracks=[{"number": track.number, "codec": track.codec_id, "name": track.name} for track in start.tracks],
+            tracks=[
+                {"number": track.number, "codec": track.codec_id, "name": track.name}
+                for track in start.tracks
+            ],
             tags=[[tag.name, tag.value] for tag in tags],
         )
         return
@@ -193,17 +203,26 @@ def _tags(tags: kvsfast.Tags) -> str:
 
 def _show_late_tags(late: kvsfast.LateTags, output: Output) -> None:
     if output.as_json:
-        output.record(event="late_tags", number=late.number, tags=[[tag.name, tag.value] for tag in late.tags])
+        output.record(
+            event="late_tags", number=late.number, tags=[[tag.name, tag.value] for tag in late.tags]
+        )
         return
     output.line(
-        (f"tags after {late.number}" if late.number else "tags of no fragment", "bold"), (_tags(late.tags), "cyan")
+        (f"tags after {late.number}" if late.number else "tags of no fragment", "bold"),
+        (_tags(late.tags), "cyan"),
     )
 
 
 def _show_error(error: InStreamError, output: Output) -> None:
     if output.as_json:
         output.record(
-            event="error", id=error.error_id, code=error.error_code, number=error.fragment_number, message=error.message
+            event="error",
+            id=error.error_id,
+            code=error.error_code,
+            number=error.fragment_number,
+            message=error.message,
         )
         return
-    output.line(("error", "bold red"), f"  {error.error_id} {printable(error.error_code)}  {printable(error.message)}")
+    output.line(
+        ("error", "bold red"), f"  {error.error_id} {printable(error.error_code)}  {printable(error.message)}"
+    )

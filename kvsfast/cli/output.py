@@ -1,4 +1,4 @@
-"""Where the command writes: data to stdout, messages to stderr; colours only on a terminal, and only with rich."""
+"""Where the command writes: data to stdout, messages to stderr; colours only on a terminal, and with rich."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ class Output:
     def line(self, *parts: str | tuple[str, str]) -> None:
         """A line of plain parts and of (text, style)."""
         if self._console is None:
-            sys.stdout.write("".join(part if isinstance(part, str) else part[0] for part in parts).rstrip() + "\n")
+            sys.stdout.write(
+                "".join(part if isinstance(part, str) else part[0] for part in parts).rstrip() + "\n"
+            )
             return
         from rich.text import Text
 
@@ -55,7 +57,8 @@ def console(stream: TextIO) -> Console | None:
 def printable(text: str) -> str:
     """Text out of media, made harmless for a terminal."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
     )
 
 

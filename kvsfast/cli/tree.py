@@ -23,8 +23,8 @@ MATROSKA_EPOCH = datetime(2001, 1, 1, tzinfo=UTC)
 def show_tree(file: BinaryIO, output: Output, *, depth: int | None, sum_up: bool, strict: bool) -> int:
     """Show the elements of the first ``depth`` levels (None: all). Returns the exit code.
 
-    ``sum_up``: of a run of blocks only the first are shown. ``strict``: TruncatedMedia for a file that ends inside an
-    element.
+    ``sum_up``: of a run of blocks only the first are shown. ``strict``: TruncatedMedia for a file that ends
+    inside an element.
     """
     tree = _Tree(output, depth=depth or Limits().max_depth, sum_up=sum_up)
     reader = ElementReader(Limits())

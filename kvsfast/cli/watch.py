@@ -22,7 +22,7 @@ __all__ = ["HEADING", "Arrival", "Show", "Tally", "live_table", "rate"]
 #: How many fragments the live table shows, and how often it is drawn anew.
 ROWS = 8
 DRAWN_PER_SECOND = 8
-#: Columns of a terminal that has room for whole numbers and dates, and how much of a number is shown elsewhere.
+#: Columns of a terminal that has room for whole numbers and dates; how much of a number is shown elsewhere.
 WIDE = 112
 SHORT = 16
 
@@ -112,8 +112,8 @@ class Tally:
     def __str__(self) -> str:
         seconds = self.seconds
         return (
-            f"{quantity(self.fragments, 'fragment')}, {quantity(self.frames, 'frame')}, {self.size / 1e6:,.1f} MB "
-            f"in {seconds:,.1f} s, {rate(self.size, seconds)}"
+            f"{quantity(self.fragments, 'fragment')}, {quantity(self.frames, 'frame')}, "
+            f"{self.size / 1e6:,.1f} MB in {seconds:,.1f} s, {rate(self.size, seconds)}"
         )
 
 
@@ -131,7 +131,9 @@ def live_table(console: Console, tally: Tally, title: str) -> Iterator[Show]:
     marks: deque[tuple[float, int]] = deque([(0.0, 0)], maxlen=DRAWN_PER_SECOND)
 
     def draw() -> Table:
-        table = _table(tally, title, rate(tally.size - marks[0][1], tally.seconds - marks[0][0]), console.width)
+        table = _table(
+            tally, title, rate(tally.size - marks[0][1], tally.seconds - marks[0][0]), console.width
+        )
         marks.append((tally.seconds, tally.size))
         return table
 
@@ -153,7 +155,9 @@ def _table(tally: Tally, title: str, rate_now: str, width: int) -> Table:
         header_style="dim",
         pad_edge=False,
     )
-    table.add_column("fragment number", Text(quantity(tally.fragments, "fragment")), no_wrap=True, style="cyan")
+    table.add_column(
+        "fragment number", Text(quantity(tally.fragments, "fragment")), no_wrap=True, style="cyan"
+    )
     table.add_column("producer time", Text(f"{tally.seconds:,.1f} s"), no_wrap=True)
     table.add_column("behind now", Text(rate_now, "green"), justify="right", no_wrap=True)
     table.add_column("frames", Text(f"{tally.frames:,}"), justify="right", no_wrap=True)

@@ -1,9 +1,10 @@
-"""The command as tests run it: in this process for its output, in a process of its own for signals and pipes."""
+"""The command as tests run it: in this process for its output, in one of its own for signals and pipes."""
 
 from __future__ import annotations
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,10 +48,14 @@ def command(*arguments: object) -> list[str]:
 def started(
     *arguments: object, terminal: int | None = None, start_new_session: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """``kvsfast ARGUMENTS`` as a process, gone at the end in any case. ``terminal``: what its output goes to."""
+    """``kvsfast ARGUMENTS`` as a process, gone at the end in any case. ``terminal``: for its output."""
     output = subprocess.PIPE if terminal is None else terminal
     process = subprocess.Popen(
-        command(*arguments), stdout=output, stderr=output, env=environment(), start_new_session=start_new_session
+        command(*arguments),
+        stdout=output,
+        stderr=output,
+        env=environment(),
+        start_new_session=start_new_session,
     )
     try:
         yield process
@@ -60,13 +65,34 @@ def started(
         process.communicate()
 
 
+def run_on_terminal(*arguments: object) -> tuple[int, bytes]:
+    """``kvsfast ARGUMENTS`` on a terminal of its own: exit code, and what the terminal got."""
+    master, slave = pty.openpty()
+    try:
+        with started(*arguments, terminal=slave) as process:
+            os.close(slave)
+            shown = b""
+            while piece := _read_terminal(master):
+                shown += piece
+            return process.wait(PATIENCE), shown
+    finally:
+        os.close(master)
+
+
+def _read_terminal(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:  # Linux says EIO when the last process has left the terminal
+        return b""
+
+
 def environment() -> dict[str, str]:
     """This one's, so that the process finds kvsfast where this one does."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 def place(service: Emulator) -> list[object]:
-    """Arguments of get-media that lead to the service. Credentials are in the environment: see ``sign_in``."""
+    """Arguments of get-media that lead to the service. Credentials are in the environment: ``sign_in``."""
     trust = ["--ca-bundle", service.ca_certificate_path] if service.ca_certificate_path else []
     return ["--endpoint-url", service.endpoint_url, "--region", service.region, *trust]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 
 import kvsfast
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, run, started
+from tests.cli.command import PATIENCE, run, run_on_terminal, started
 
 FRAMES = [bytes(frame) for frame in kvsfast.parse(CLIP).frames()]
 
@@ -44,25 +43,12 @@ def test_lines_of_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
 
 
 def test_live_table_on_a_terminal(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    with started("demo", "--seconds", "1", "-o", tmp_path / "received.mkv", terminal=slave) as process:
-        os.close(slave)
-        shown = b""
-        while piece := _read(master):
-            shown += piece
-        assert process.wait(PATIENCE) == 0
-    os.close(master)
+    code, shown = run_on_terminal("demo", "--seconds", "1", "-o", tmp_path / "received.mkv")
+    assert code == 0
     assert b"\x1b[" in shown
     assert b"fragment number" in shown
     assert b"behind now" in shown
     assert b"Mbit/s" in shown
-
-
-def _read(master: int) -> bytes:
-    try:
-        return os.read(master, 65536)
-    except OSError:  # Linux says EIO when the last process has left the terminal
-        return b""
 
 
 def test_ctrl_c_ends_both_processes(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 from pathlib import Path
@@ -12,13 +13,15 @@ import pytest
 
 import kvsfast
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, environment, run, started
+from tests.cli.command import PATIENCE, command, environment, run, started
 
 FRAMES = [bytes(frame) for frame in kvsfast.parse(CLIP).frames()]
 
 
 def test_json_is_all_that_a_client_needs() -> None:
-    with started("emulator", "--stream", f"front-door={CLIP}", "--tls", "--json", "--pieces", "random") as process:
+    with started(
+        "emulator", "--stream", f"front-door={CLIP}", "--tls", "--json", "--pieces", "random"
+    ) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         keys = {
@@ -49,8 +52,10 @@ def test_what_it_prints_can_be_pasted() -> None:
         lines = [process.stdout.readline().decode() for _ in range(5)]
         assert all(line.startswith("export AWS_") for line in lines)
         inherited = {name: value for name, value in environment().items() if not name.startswith("AWS_")}
-        reading = "".join(lines) + "exec python -m kvsfast get-media demo --start EARLIEST -o -"
-        done = subprocess.run(["sh", "-c", reading], env=inherited, capture_output=True, timeout=PATIENCE, check=False)
+        reading = "".join(lines) + shlex.join(command("get-media", "demo", "--start", "EARLIEST", "-o", "-"))
+        done = subprocess.run(
+            ["sh", "-c", reading], env=inherited, capture_output=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stderr.decode()
         assert [bytes(frame) for frame in kvsfast.parse(done.stdout).frames()] == FRAMES
         process.send_signal(signal.SIGTERM)
@@ -63,7 +68,9 @@ def test_files_of_one_name_follow_each_other(tmp_path: Path) -> None:
     first = tmp_path / "first=1.mkv"
     first.write_bytes(CLIP.read_bytes())
     streams = ["--stream", f"a={first}", "--stream", f"a={CLIP}", "--stream", f"b={CLIP}"]
-    with started("emulator", *streams, "--json", "--opaque-tokens", "--no-limits", "--region", "eu-west-1") as process:
+    with started(
+        "emulator", *streams, "--json", "--opaque-tokens", "--no-limits", "--region", "eu-west-1"
+    ) as process:
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         assert set(told["streams"]) == {"a", "b"}

@@ -11,7 +11,7 @@ import pytest
 import kvsfast
 from kvsfast.emulator import Cut, Emulator, Stall
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, command, environment, place, run, sign_in, started
+from tests.cli.command import PATIENCE, command, environment, place, run, run_on_terminal, sign_in, started
 from tests.ffmpeg_tools import needs_ffmpeg, packets
 
 EARLIEST = ("--start", "EARLIEST")
@@ -38,7 +38,9 @@ def test_writes_the_fragments_as_they_came(
     assert summary["continuation_token"] == fragments[-1]["number"]
 
 
-def test_shows_a_line_per_fragment_and_where_to_go_on(capsys: pytest.CaptureFixture[str], service: Emulator) -> None:
+def test_shows_a_line_per_fragment_and_where_to_go_on(
+    capsys: pytest.CaptureFixture[str], service: Emulator
+) -> None:
     shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service))
     lines = shown.out.splitlines()
     assert lines[0].split()[:2] == ["fragment", "number"]
@@ -52,15 +54,21 @@ def test_goes_on_from_a_token(capsys: pytest.CaptureFixture[str], service: Emula
     first = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--fragments", 3, "--json").records
     token = first[-1]["continuation_token"]
     rest = run(capsys, "get-media", "demo", "--start", f"token:{token}", *place(service), "--json").records
-    by_number = run(capsys, "get-media", "demo", "--start", f"after:{token}", *place(service), "--json").records
+    by_number = run(
+        capsys, "get-media", "demo", "--start", f"after:{token}", *place(service), "--json"
+    ).records
     assert len(first) == 3 + 1
-    assert [f["number"] for f in rest[:-1]] == [service.stream("demo").fragment(i).number for i in range(3, 8)]
+    assert [f["number"] for f in rest[:-1]] == [
+        service.stream("demo").fragment(i).number for i in range(3, 8)
+    ]
     assert [f["number"] for f in by_number[:-1]] == [f["number"] for f in rest[:-1]]
 
 
 @pytest.mark.parametrize("spelling", ["epoch", "iso"])
 @pytest.mark.parametrize("kind", ["server", "producer"])
-def test_starts_at_a_time(capsys: pytest.CaptureFixture[str], service: Emulator, kind: str, spelling: str) -> None:
+def test_starts_at_a_time(
+    capsys: pytest.CaptureFixture[str], service: Emulator, kind: str, spelling: str
+) -> None:
     fragment = service.stream("demo").fragment(5)
     milliseconds = fragment.server_ms if kind == "server" else fragment.producer_ms
     # The local service starts with the first fragment at or after the time.
@@ -69,21 +77,29 @@ def test_starts_at_a_time(capsys: pytest.CaptureFixture[str], service: Emulator,
     ).timestamp
     assert at is not None
     time = str((milliseconds - 100) / 1000) if spelling == "epoch" else at.isoformat()
-    shown = run(capsys, "get-media", "demo", "--start", f"{kind}:{time}", *place(service), "--json", "--fragments", 1)
+    shown = run(
+        capsys, "get-media", "demo", "--start", f"{kind}:{time}", *place(service), "--json", "--fragments", 1
+    )
     assert shown.records[0]["number"] == fragment.number
 
 
-def test_stops_after_the_frame_that_was_asked_for(capsys: pytest.CaptureFixture[str], service: Emulator) -> None:
+def test_stops_after_the_frame_that_was_asked_for(
+    capsys: pytest.CaptureFixture[str], service: Emulator
+) -> None:
     shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--frames", 100, "--json")
     assert (shown.code, shown.records[-1]["fragments"]) == (0, 2)
 
 
 @needs_ffmpeg
-def test_splits_into_files_that_play(capsys: pytest.CaptureFixture[str], tmp_path: Path, service: Emulator) -> None:
+def test_splits_into_files_that_play(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, service: Emulator
+) -> None:
     shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--split", tmp_path / "parts")
     assert shown.code == 0
     files = sorted((tmp_path / "parts").iterdir())
-    assert [file.name for file in files] == [f"{service.stream('demo').fragment(i).number}.mkv" for i in range(8)]
+    assert [file.name for file in files] == [
+        f"{service.stream('demo').fragment(i).number}.mkv" for i in range(8)
+    ]
     assert [len(packets(file)) for file in files] == [72] * 8
     assert [frame for file in files for frame in payloads(file)] == payloads(CLIP)
 
@@ -100,7 +116,9 @@ def test_media_to_standard_output(service: Emulator) -> None:
     assert b"8 fragments, 576 frames" in done.stderr
 
 
-def test_over_tls_with_and_without_trust(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_tls_with_and_without_trust(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Emulator({"demo": CLIP}, tls=True) as service:
         sign_in(service, monkeypatch)
         call = (
@@ -122,13 +140,30 @@ def test_over_tls_with_and_without_trust(capsys: pytest.CaptureFixture[str], mon
         assert len(refused.err.splitlines()) == 1
 
 
-def test_a_known_data_endpoint_is_not_asked_for(capsys: pytest.CaptureFixture[str], service: Emulator) -> None:
+def test_a_known_data_endpoint_is_not_asked_for(
+    capsys: pytest.CaptureFixture[str], service: Emulator
+) -> None:
     service.fail_next("demo", "InternalFailure", times=99, operation="GetDataEndpoint")
     shown = run(
         *(capsys, "get-media", "demo", *EARLIEST, "--json", "--region", service.region),
         *("--media-endpoint-url", service.media_endpoint_url),
     )
     assert shown.records[-1]["fragments"] == 8
+
+
+def test_live_table_on_a_terminal(service: Emulator) -> None:
+    code, shown = run_on_terminal("get-media", "demo", *EARLIEST, *place(service))
+    assert code == 0
+    assert b"GetMedia demo" in shown
+    assert b"8 fragments" in shown
+    # Of a narrow terminal's number only the end is shown.
+    assert service.stream("demo").fragment(7).number[-16:].encode() in shown
+
+
+def test_media_are_not_written_to_a_terminal(service: Emulator) -> None:
+    code, shown = run_on_terminal("get-media", "demo", *EARLIEST, *place(service), "-o", "-")
+    assert code == 2
+    assert b"redirect it, or name a file" in shown
 
 
 def test_ctrl_c_leaves_whole_fragments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +197,9 @@ def test_a_broken_response_leaves_whole_fragments(
     ]
 
 
-def test_silence_is_told_and_what_to_do_about_it(capsys: pytest.CaptureFixture[str], service: Emulator) -> None:
+def test_silence_is_told_and_what_to_do_about_it(
+    capsys: pytest.CaptureFixture[str], service: Emulator
+) -> None:
     service.faults.plan("demo", Stall())
     shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--idle-timeout", "0.2")
     assert shown.code == 1
@@ -186,7 +223,11 @@ def test_seconds_are_a_good_end(capsys: pytest.CaptureFixture[str], service: Emu
     ],
 )
 def test_refusals_say_what_to_do(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: Emulator, code: str, told: str
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    service: Emulator,
+    code: str,
+    told: str,
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     service.fail_next("demo", code)
@@ -197,7 +238,9 @@ def test_refusals_say_what_to_do(
     assert len(shown.err.splitlines()) == 1
 
 
-def test_no_credentials(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: Emulator) -> None:
+def test_no_credentials(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, service: Emulator
+) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     shown = run(capsys, "get-media", "demo", *place(service))
@@ -233,7 +276,9 @@ def test_secrets_are_never_shown(
         (["--endpoint-url", "https://s-12345678.kinesisvideo.eu-west-1.amazonaws.com"], "media_endpoint_url"),
     ],
 )
-def test_wrong_usage(capsys: pytest.CaptureFixture[str], service: Emulator, arguments: list[str], told: str) -> None:
+def test_wrong_usage(
+    capsys: pytest.CaptureFixture[str], service: Emulator, arguments: list[str], told: str
+) -> None:
     shown = run(capsys, "get-media", "demo", "--region", service.region, *arguments)
     assert (shown.code, shown.out) == (2, "")
     assert told in shown.err

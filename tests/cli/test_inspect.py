@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kvsfast.emulator.clip import CLIP
-from tests.cli.command import PATIENCE, command, environment, run
+from tests.cli.command import PATIENCE, command, environment, run, run_on_terminal
 from tests.ffmpeg_tools import needs_ffmpeg, packets
 from tests.mkv_writer import (
     block_group,
@@ -62,7 +63,9 @@ def test_json_tree_holds_every_byte_of_the_clip(capsys: pytest.CaptureFixture[st
 
 def test_tree_of_text_sums_up_runs(capsys: pytest.CaptureFixture[str], document: Path) -> None:
     shown = run(capsys, "inspect", document)
-    lines = [line.split(maxsplit=2)[2] if line[:10].strip() else line.strip() for line in shown.out.splitlines()]
+    lines = [
+        line.split(maxsplit=2)[2] if line[:10].strip() else line.strip() for line in shown.out.splitlines()
+    ]
     start = lines.index("Timestamp  0")
     assert lines[start + 1 :] == [
         "SimpleBlock  track 1, +0, key",
@@ -93,7 +96,11 @@ def test_a_run_of_block_groups_is_summed_up_with_its_children(
 def test_depth_cuts_the_tree(capsys: pytest.CaptureFixture[str], document: Path) -> None:
     shown = run(capsys, "inspect", document, "--depth", 2, "--json")
     assert {element["depth"] for element in shown.records} == {0, 1}
-    assert [element["name"] for element in shown.records if element["depth"] == 1][-3:] == ["Info", "Tracks", "Cluster"]
+    assert [element["name"] for element in shown.records if element["depth"] == 1][-3:] == [
+        "Info",
+        "Tracks",
+        "Cluster",
+    ]
     shown = run(capsys, "inspect", document, "--depth", 1)
     assert [line.split()[2] for line in shown.out.splitlines()[1:]] == ["EBML", "Segment"]
 
@@ -106,7 +113,8 @@ def test_frames_are_those_of_ffprobe(capsys: pytest.CaptureFixture[str]) -> None
         for frame in shown.records
     ]
     assert ours == [
-        (packet.stream, round(packet.pts_ms or 0), packet.size, packet.is_keyframe) for packet in packets(CLIP)
+        (packet.stream, round(packet.pts_ms or 0), packet.size, packet.is_keyframe)
+        for packet in packets(CLIP)
     ]
     assert {frame["codec"] for frame in shown.records} == {"V_MPEG4/ISO/AVC", "A_AAC"}
 
@@ -141,7 +149,9 @@ def test_fragments_of_a_response(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert "token = number" in lines[1]
 
 
-def test_errors_and_late_tags_of_the_service_are_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_errors_and_late_tags_of_the_service_are_shown(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "response.mkv"
     late = tags(("ContactId", "late"))
     path.write_bytes(service_fragment(number="11") + late + error_document("KMS_KEY_UNAVAILABLE", 4503, "12"))
@@ -156,10 +166,14 @@ def test_errors_and_late_tags_of_the_service_are_shown(capsys: pytest.CaptureFix
     assert "error  4503 KMS_KEY_UNAVAILABLE" in text
 
 
-def test_text_of_the_media_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_text_of_the_media_cannot_command_the_terminal(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     path = tmp_path / "evil.mkv"
     path.write_bytes(
-        HEAD + tags(("\x1b]0;title\x07", "\x9b2J\n\x1b[1m")) + cluster(0, simple_block(1, 0, b"f", keyframe=True))
+        HEAD
+        + tags(("\x1b]0;title\x07", "\x9b2J\n\x1b[1m"))
+        + cluster(0, simple_block(1, 0, b"f", keyframe=True))
     )
     for view in ((), ("--fragments",), ("--frames",)):
         shown = run(capsys, "inspect", path, *view)
@@ -189,6 +203,14 @@ def test_broken_media_is_shown_up_to_the_place(capsys: pytest.CaptureFixture[str
     assert "CodecID" in shown.out
     assert f"at byte {len(HEAD)} in Segment" in shown.err
     assert len(shown.err.splitlines()) == 1
+
+
+def test_colours_on_a_terminal_only(capsys: pytest.CaptureFixture[str], document: Path) -> None:
+    code, coloured = run_on_terminal("inspect", document)
+    assert code == 0
+    assert b"\x1b[" in coloured
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", coloured).decode()
+    assert [line.rstrip() for line in plain.splitlines()] == run(capsys, "inspect", document).out.splitlines()
 
 
 def test_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[st
     shown = run(capsys, "--help")
     assert shown.code == 0
     assert all(name in shown.out for name in COMMANDS)
-    assert "130 Ctrl-C" in shown.out
+    assert "130  ended by Ctrl-C" in shown.out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +48,9 @@ def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_module_is_the_command() -> None:
-    done = subprocess.run(command("--version"), env=environment(), capture_output=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(
+        command("--version"), env=environment(), capture_output=True, timeout=PATIENCE, check=True
+    )
     assert done.stdout.decode().strip() == f"kvsfast {kvsfast.__version__}"
 
 
@@ -78,7 +80,10 @@ def test_help_needs_nothing_that_is_optional() -> None:
 
 
 def test_what_is_missing_for_tls_is_named() -> None:
-    script = "import sys; sys.modules.update(trustme=None); from kvsfast.cli import main; sys.exit(main(['emulator', '--tls']))"
+    script = (
+        "import sys; sys.modules.update(trustme=None); from kvsfast.cli import main;"
+        "sys.exit(main(['emulator', '--tls']))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], env=environment(), capture_output=True, timeout=PATIENCE, check=False
     )

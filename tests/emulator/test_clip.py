@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,11 @@ def shape(path: Path) -> Shape:
     return Shape(
         [(track.number, track.type, track.codec_id) for track in fragments[0].tracks],
         [
-            [(f.media_time_ns // 1_000_000, f.is_keyframe) for f in fragment.frames if f.track_number == VIDEO]
+            [
+                (f.media_time_ns // 1_000_000, f.is_keyframe)
+                for f in fragment.frames
+                if f.track_number == VIDEO
+            ]
             for fragment in fragments
         ],
         sum(frame.track_number == AUDIO for fragment in fragments for frame in fragment.frames),
@@ -42,7 +47,7 @@ def test_a_second_per_fragment() -> None:
     assert [len(fragment) for fragment in pictures] == [PICTURES_PER_SECOND] * SECONDS
     assert all([is_key for _, is_key in fragment] == [True] + [False] * 24 for fragment in pictures)
     times = [time for fragment in pictures for time, _ in fragment]
-    assert {right - left for left, right in zip(times, times[1:], strict=False)} == {1000 // PICTURES_PER_SECOND}
+    assert {right - left for left, right in pairwise(times)} == {1000 // PICTURES_PER_SECOND}
     assert sounds > 46 * SECONDS, "AAC at 48 kHz has 46.9 frames a second"
     assert CLIP.stat().st_size < 400_000
 

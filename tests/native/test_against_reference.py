@@ -175,20 +175,8 @@ CASES: dict[str, bytes] = {
     for text in ("", "5", "5.", ".5", "-5.5", "+5", "1e3", "0.0009", "9" * 30)
 }
 
-#: Where the parser is known to differ, and how; each is to be settled one way or the other.
-OPEN = {
-    "BlockGroup closed by Tags": "MediaError instead of closing BlockGroup and Cluster",
-}
 
-
-def cases() -> list[Any]:
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=OPEN[name], strict=True) if name in OPEN else ())
-        for name in CASES
-    ]
-
-
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", CASES)
 def test_rules(name: str) -> None:
     for strict in (False, True):
         for trailer in (None, True, False):

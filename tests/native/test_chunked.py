@@ -15,7 +15,9 @@ from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
 DATA = random.Random(5).randbytes(70_000)
 
 
-def encode(pieces: Iterable[bytes], *, extension: bytes = b"", trailer: bytes = b"", zeros: bytes = b"") -> bytes:
+def encode(
+    pieces: Iterable[bytes], *, extension: bytes = b"", trailer: bytes = b"", zeros: bytes = b""
+) -> bytes:
     chunks = (zeros + b"%x" % len(piece) + extension + b"\r\n" + piece + b"\r\n" for piece in pieces)
     return b"".join(chunks) + b"0\r\n" + trailer + b"\r\n"
 
@@ -114,7 +116,11 @@ BROKEN = {
     "long extension": (b"5;" + b"e" * 5000 + b"\r\nmedia\r\n", "extension is too long", None),
     "many zeros": (b"0" * 5000 + b"5\r\nmedia\r\n", "extension is too long", None),
     "long trailer": (b"0\r\n" + b"A: b\r\n" * 5000, "trailer", None),
-    "overhead": (b"1;" + b"e" * 4000 + b"\r\nx\r\n" + (b"1;" + b"e" * 4000 + b"\r\nx\r\n") * 30, "more framing", None),
+    "overhead": (
+        b"1;" + b"e" * 4000 + b"\r\nx\r\n" + (b"1;" + b"e" * 4000 + b"\r\nx\r\n") * 30,
+        "more framing",
+        None,
+    ),
 }
 
 
@@ -171,7 +177,7 @@ def test_feed_takes_what_came_with_the_head() -> None:
     assert buffer.take(1 << 20) == DATA
 
 
-# -- the buffer -----------------------------------------------------------------------------------------------
+# -- the buffer ----------------------------------------------------------------------------------------------
 
 
 def test_more_cannot_be_committed_than_the_window_holds() -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import kvsfast
-from kvsfast import FragmentParser, InStreamError, LimitExceeded, Limits, MediaError, TransportError, TruncatedMedia, UsageError
+from kvsfast import (
+    FragmentParser,
+    InStreamError,
+    LimitExceeded,
+    Limits,
+    MediaError,
+    TransportError,
+    TruncatedMedia,
+    UsageError,
+)
 from tests import hostile, reference
+from tests.event_values import Event
 from tests.feed import feed, feed_fragments, raw_events, whole
 from tests.mkv_writer import (
     PRODUCER_MS,
@@ -34,7 +45,7 @@ from tests.mkv_writer import (
 CAPTURES = sorted(Path("../shared/data").glob("*/*.mkv"))
 
 
-def agree(data: bytes, **options: bool) -> list[object]:
+def agree(data: bytes, **options: Any) -> list[Event]:
     events = feed(data, **options)
     assert events == reference.parse(data, **options)
     return events
@@ -111,7 +122,9 @@ def test_a_frame_is_given_with_its_last_byte(unknown: bool) -> None:
 
 
 def test_unchanged_tracks_and_tags_are_shared() -> None:
-    data = b"".join(service_fragment(number=fragment_number(i), before_tags=[("a", "1")]) for i in range(1, 4))
+    data = b"".join(
+        service_fragment(number=fragment_number(i), before_tags=[("a", "1")]) for i in range(1, 4)
+    )
     starts = [event for event in raw_events(data, whole) if isinstance(event, kvsfast.FragmentStart)]
     assert len(starts) == 3
     assert starts[0].tracks is starts[1].tracks is starts[2].tracks
@@ -137,7 +150,9 @@ def test_fragments_without_trailer(trailer: bool | None, count: int) -> None:
 
 
 def test_every_place_of_an_end_of_input() -> None:
-    data = service_fragment(number=FIRST, before_tags=[("a", "1")], after_tags=[("b", "2")]) + error_document()
+    data = (
+        service_fragment(number=FIRST, before_tags=[("a", "1")], after_tags=[("b", "2")]) + error_document()
+    )
     for end in range(len(data)):
         cut = data[:end]
         for strict in (False, True):
@@ -238,7 +253,11 @@ LIMITS = {
 def test_limits(name: str) -> None:
     data, limit = LIMITS[name]
     outcomes = {
-        repr(events[-1]) for events in (feed(data, limits=Limits(**{name: limit})), feed_fragments(data, limits=Limits(**{name: limit})))
+        repr(events[-1])
+        for events in (
+            feed(data, limits=Limits(**{name: limit})),
+            feed_fragments(data, limits=Limits(**{name: limit})),
+        )
     }
     with pytest.raises(LimitExceeded) as caught:
         list(kvsfast.parse(data, limits=Limits(**{name: limit})).events())
@@ -291,7 +310,9 @@ def test_content_encodings() -> None:
         simple_block(4, 0, b"BZh"),
         simple_block(1, 10, [b"one", b"two", b"three"], lacing="xiph"),
     ]
-    data = ebml_header() + segment(info(), tracks(stripped, deflated, stored), cluster(0, *blocks[:2], *blocks[3:]))
+    data = ebml_header() + segment(
+        info(), tracks(stripped, deflated, stored), cluster(0, *blocks[:2], *blocks[3:])
+    )
     agree(data)
     frames = [frame for fragment in feed_fragments(data) for frame in fragment.frames]
     assert bytes(frames[0]) == b"\x00\x00\x01frame"
@@ -299,7 +320,9 @@ def test_content_encodings() -> None:
     assert frames[2].is_stored
     assert [bytes(frame) for frame in frames[3:]] == [b"\0\0\1one", b"\0\0\1two", b"\0\0\1three"]
     assert both
-    agree(ebml_header() + segment(info(), tracks(both), cluster(0, simple_block(3, 0, zlib.compress(b"x")[4:]))))
+    agree(
+        ebml_header() + segment(info(), tracks(both), cluster(0, simple_block(3, 0, zlib.compress(b"x")[4:])))
+    )
 
 
 def test_a_zlib_bomb_is_limited() -> None:
@@ -307,14 +330,18 @@ def test_a_zlib_bomb_is_limited() -> None:
 
     bomb = zlib.compress(b"\0" * 50_000_000)
     data = ebml_header() + segment(
-        info(), tracks(track_entry(1, content_encodings(compression(0)))), cluster(0, simple_block(1, 0, bomb))
+        info(),
+        tracks(track_entry(1, content_encodings(compression(0)))),
+        cluster(0, simple_block(1, 0, bomb)),
     )
     with pytest.raises(LimitExceeded, match="max_block_size=1000000"):
         list(kvsfast.parse(data, limits=Limits(max_block_size=1_000_000)).frames())
 
 
 def test_groups_lacing_and_large_numbers() -> None:
-    group = block_group(1, 5, b"group", duration=40, references=[-40], additions=[(1, b"more"), (4, b"still")])
+    group = block_group(
+        1, 5, b"group", duration=40, references=[-40], additions=[(1, b"more"), (4, b"still")]
+    )
     blocks = [group]
     for lacing in ("xiph", "ebml", "fixed"):
         blocks.append(simple_block(1, 9, [b"abc", b"def", b"ghi"], lacing=lacing))

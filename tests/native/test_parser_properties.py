@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,10 +15,15 @@ from tests import reference
 from tests.feed import feed, feed_fragments
 from tests.strategies import broken_media, media
 
+# Thousands of parses each: a bound for hangs that holds on a busy machine, too.
+pytestmark = pytest.mark.timeout(600)
+
 EXAMPLES = int(os.environ.get("KVSFAST_EXAMPLES", "150"))
 
 thorough = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 

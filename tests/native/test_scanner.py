@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from kvsfast import Limits, LimitExceeded, MediaError
+from kvsfast import LimitExceeded, Limits, MediaError
 from kvsfast._native.scanner import ElementReader
 from tests import hostile
 from tests.mkv_writer import (

@@ -1,7 +1,7 @@
 """Make the clip again:  python -m kvsfast.emulator.clip.make clip.mkv  (needs ffmpeg with libx264).
 
-Nothing in it comes from outside: the picture is ffmpeg's test source, which counts frames and seconds, and the sound
-is a sine with a beep each second.
+Nothing in it comes from outside: the picture is ffmpeg's test source, which counts frames and seconds, and
+the sound is a sine with a beep each second.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ def command(target: Path) -> list[str]:
         *("ffmpeg", "-hide_banner", "-loglevel", "error", "-y"),
         *("-f", "lavfi", "-i", f"testsrc2=size=640x360:rate={PICTURES_PER_SECOND}:duration={SECONDS}"),
         *("-f", "lavfi", "-i", f"sine=frequency=330:beep_factor=4:sample_rate=48000:duration={SECONDS}"),
-        *("-c:v", "libx264", "-profile:v", "main", "-preset", "veryslow", "-crf", "32", "-pix_fmt", "yuv420p"),
+        *(
+            "-c:v",
+            "libx264",
+            "-profile:v",
+            "main",
+            "-preset",
+            "veryslow",
+            "-crf",
+            "32",
+            "-pix_fmt",
+            "yuv420p",
+        ),
         # Cameras send no B-frames. One thread, so that every run gives the same pictures.
         *("-bf", "0", "-g", str(PICTURES_PER_SECOND), "-sc_threshold", "0", "-threads", "1"),
         *("-c:a", "aac", "-b:a", "48k"),
