@@ -55,13 +55,15 @@ def assert_as_ffprobe(path: Path) -> dict[int, list[Frame]]:
         for i, (frame, packet) in enumerate(zip(frames[stream], expected, strict=True)):
             if packet.pts_ms is not None:
                 # A CodecDelay that is no whole number of milliseconds is rounded there and exact here.
-                assert abs(frame.media_time_ns - packet.pts_ms * 1e6) <= 500_001, f"stream {stream}, packet {i}"
+                assert abs(frame.media_time_ns - packet.pts_ms * 1e6) <= 500_001, (
+                    f"stream {stream}, packet {i}"
+                )
                 timed += 1
         assert timed * 5 >= len(expected), "ffprobe tells too few times to compare"
     return frames
 
 
-# -- captures -------------------------------------------------------------------------------------------------
+# -- captures ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.skipif(not CAPTURES, reason="no captures at ../shared/data")
@@ -76,7 +78,7 @@ def test_captures(path: Path) -> None:
             assert raw_stream(path, stream) == b"".join(map(bytes, own))
 
 
-# -- made by ffmpeg -------------------------------------------------------------------------------------------
+# -- made by ffmpeg ----------------------------------------------------------------------------------------
 
 PICTURES = ("-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=2")
 SOUND = ("-f", "lavfi", "-i", "sine=frequency=440:duration=2")
@@ -88,7 +90,19 @@ MADE = {
     "H.264, live": (("libx264",), (*PICTURES, *H264, "-live", "1", "-f", "matroska")),
     "H.264 and AAC, live": (
         ("libx264", "aac"),
-        (*PICTURES, *SOUND, *H264, "-c:a", "aac", "-live", "1", "-cluster_time_limit", "300", "-f", "matroska"),
+        (
+            *PICTURES,
+            *SOUND,
+            *H264,
+            "-c:a",
+            "aac",
+            "-live",
+            "1",
+            "-cluster_time_limit",
+            "300",
+            "-f",
+            "matroska",
+        ),
     ),
     "H.265": (("libx265",), (*PICTURES, "-c:v", "libx265", *QUIET, "-f", "matroska")),
     "Opus": (("libopus",), (*SOUND, "-c:a", "libopus", "-f", "matroska")),
@@ -109,7 +123,9 @@ def test_made_by_ffmpeg(name: str, tmp_path: Path) -> None:
             pytest.skip(f"this ffmpeg has no {encoder}")
     path = make_media(tmp_path / "made.mkv", *arguments)
     frames = assert_as_ffprobe(path)
-    (start, *_) = [event for event in kvsfast.parse(path).events() if isinstance(event, kvsfast.FragmentStart)]
+    (start, *_) = [
+        event for event in kvsfast.parse(path).events() if isinstance(event, kvsfast.FragmentStart)
+    ]
     assert start.info.doc_type == ("webm" if name.startswith("WebM") else "matroska")
     assert len(frames) == len(encoders) == len(start.tracks)
     for stream, own in frames.items():
@@ -127,7 +143,7 @@ def test_opus_begins_before_zero(tmp_path: Path) -> None:
     assert first.media_time_ns == -first.track.codec_delay_ns < 0
 
 
-# -- laced audio by the tests' own writer ---------------------------------------------------------------------
+# -- laced audio by the tests' own writer ------------------------------------------------------------------
 
 AUDIO = master("Audio", SamplingFrequency=8000.0, Channels=1, BitDepth=16)
 LACES: list[tuple[str, list[int]]] = [

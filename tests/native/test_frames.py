@@ -57,7 +57,7 @@ def fragment() -> Fragment:
     return fragments(SERVICE)[0]
 
 
-# -- the sequence ---------------------------------------------------------------------------------------------
+# -- the sequence ------------------------------------------------------------------------------------------
 
 
 def test_frames_are_a_sequence(fragment: Fragment) -> None:
@@ -104,7 +104,7 @@ def test_each_access_makes_a_frame(fragment: Fragment) -> None:
     assert frame_value(fragment.frames[2]) == frame_value(fragment.frames[2])
 
 
-# -- one frame ------------------------------------------------------------------------------------------------
+# -- one frame ---------------------------------------------------------------------------------------------
 
 
 def streamed(data: bytes) -> list[Frame]:
@@ -146,7 +146,9 @@ def test_a_copy_holds_only_its_own_bytes(keep: bool) -> None:
 
 def test_a_group_says_more() -> None:
     group = block_group(1, 5, b"group", duration=40, additions=[(4, b"more")], discard_padding=-7)
-    data = ebml_header() + segment(info(), tracks(track_entry(1)), cluster(0, group, simple_block(1, 6, b"plain")))
+    data = ebml_header() + segment(
+        info(), tracks(track_entry(1)), cluster(0, group, simple_block(1, 6, b"plain"))
+    )
     (fragment,) = fragments(data)
     for frames in (fragment.frames, [frame.copy() for frame in fragment.frames], streamed(data)):
         more, plain = frames
@@ -156,11 +158,11 @@ def test_a_group_says_more() -> None:
     assert [extra > 0 for extra in fragment.columns.extra] == [True, False]
 
 
-# -- memory while streaming -----------------------------------------------------------------------------------
+# -- memory while streaming --------------------------------------------------------------------------------
 
 
 def stream(sizes: list[int], pieces: int) -> Iterator[tuple[Frame, bytes]]:
-    """Frames of these sizes, out of a parser that gets them in pieces of ``pieces`` bytes, with their payloads."""
+    """Frames of these sizes and their payloads, out of a parser that gets ``pieces`` bytes at a time."""
     dice = random.Random(sum(sizes))
     payloads = [dice.randbytes(size) for size in sizes]
     blocks = [simple_block(1, i % 30_000, payload) for i, payload in enumerate(payloads)]
@@ -180,7 +182,7 @@ MANY = [size for i in range(150) for size in (100, 2048, 2049, 60_000, 0, 40_000
 
 @pytest.mark.parametrize("pieces", [1000, 65_536, 10**9])
 def test_what_is_kept_stays_as_it_was(pieces: int) -> None:
-    """Views, frames, and frames that are let go while their views live: all of it while slabs are recycled."""
+    """Views, frames, and views of frames that are let go, all of it while slabs are recycled."""
     dice = random.Random(pieces)
     kept: list[tuple[Frame | memoryview, bytes]] = []
     for frame, payload in stream(MANY, pieces):
@@ -235,7 +237,7 @@ def test_a_large_frame_holds_its_slab_until_it_is_let_go() -> None:
     assert chunked.pool_stats()[1] == slabs
 
 
-# -- memory of kept fragments ---------------------------------------------------------------------------------
+# -- memory of kept fragments ------------------------------------------------------------------------------
 
 
 def test_raw_is_a_view_that_outlives_all_around_it() -> None:
@@ -247,7 +249,12 @@ def test_raw_is_a_view_that_outlives_all_around_it() -> None:
     assert isinstance(first, Fragment)
     raw = first.raw
     assert raw == SERVICE == bytes(first)
-    assert (raw.readonly, raw.nbytes, len(first), first.size) == (True, len(SERVICE), len(SERVICE), len(SERVICE))
+    assert (raw.readonly, raw.nbytes, len(first), first.size) == (
+        True,
+        len(SERVICE),
+        len(SERVICE),
+        len(SERVICE),
+    )
     address = numpy.asarray(raw).__array_interface__["data"][0]
     assert numpy.asarray(first.raw).__array_interface__["data"][0] == address, "no copy"
     frame = first.frames[-1]
@@ -268,7 +275,9 @@ def test_buffers_of_fragments_are_used_again() -> None:
     gc.collect()
     chunked.set_pool_limit(0)
     chunked.set_pool_limit(64 << 20)
-    large = service_fragment(number=fragment_number(1), frames=[Block(bytes([i]) * 40_000, i) for i in range(50)])
+    large = service_fragment(
+        number=fragment_number(1), frames=[Block(bytes([i]) * 40_000, i) for i in range(50)]
+    )
     media = kvsfast.parse(large * 10).fragments()
     totals = []
     for fragment in media:
@@ -293,7 +302,7 @@ def test_the_pool_gets_back_what_the_last_view_held() -> None:
     assert after_free - free == used - after_used >= len(SERVICE)
 
 
-# -- columns --------------------------------------------------------------------------------------------------
+# -- columns -----------------------------------------------------------------------------------------------
 
 FIELDS = ("timestamp_ns", "media_time_ns", "offset", "length", "track", "flags", "extra")
 FLAGS = {
@@ -420,7 +429,7 @@ def test_columns_of_no_frames() -> None:
         fragment.frames[0]
 
 
-# -- to_mkv ---------------------------------------------------------------------------------------------------
+# -- to_mkv ------------------------------------------------------------------------------------------------
 
 
 def written(fragment: Fragment) -> bytes:
@@ -518,7 +527,8 @@ def as_packets(fragment: Fragment) -> list[Packet]:
 def assert_playable(fragment: Fragment, path: Path) -> None:
     fragment.to_mkv(path)
     shown = [
-        packet._replace(pts_ms=None if packet.pts_ms is None else round(packet.pts_ms)) for packet in packets(path)
+        packet._replace(pts_ms=None if packet.pts_ms is None else round(packet.pts_ms))
+        for packet in packets(path)
     ]
     assert shown == as_packets(fragment)
 
@@ -542,7 +552,9 @@ def test_plain_clusters_are_playable(film: bytes, tmp_path: Path) -> None:
 
 
 @needs_ffmpeg
-@pytest.mark.parametrize("style", ["unknown size", "known size", "known Segment", "plain known", "plain unknown"])
+@pytest.mark.parametrize(
+    "style", ["unknown size", "known size", "known Segment", "plain known", "plain unknown"]
+)
 def test_cut_fragments_are_playable_with_their_whole_frames(film: bytes, tmp_path: Path, style: str) -> None:
     whole = fragments(film)[1]
     first = whole.cluster_timestamp

@@ -39,13 +39,15 @@ OPEN_CLUSTER = HEAD + segment(info(), TRACKS) + cluster(0, simple_block(1, 0, b"
 OPEN_TAG = HEAD + segment(info(), TRACKS) + header_of("Tags", 2**50) + header_of("Tag", 2**49)
 HUGE = 2**44
 
-# -- what is declared -----------------------------------------------------------------------------------------
+# -- what is declared --------------------------------------------------------------------------------------
 
 
 def huge_lace(lacing: str) -> bytes:
     """A block of 9 KB whose lace of 256 frames says that they have terabytes."""
     sizes = {"xiph": b"\xff" * 8000, "ebml": vint(HUGE, 8) + b"\xbf" * 254}[lacing]
-    return element("SimpleBlock", block(1, 0, b"\xff" + sizes + bytes(999), flags={"xiph": 2, "ebml": 6}[lacing]))
+    return element(
+        "SimpleBlock", block(1, 0, b"\xff" + sizes + bytes(999), flags={"xiph": 2, "ebml": 6}[lacing])
+    )
 
 
 ABOVE_BLOCK = header_of("Cluster", 2**50) + leaf("Timestamp", 0)
@@ -62,7 +64,11 @@ DECLARED: dict[str, tuple[bytes, str | None, str | None]] = {
         "max_block_size",
         "max_block_size",
     ),
-    "CodecPrivate": (HEAD + segment() + ENTRY + header_of("CodecPrivate", HUGE), "max_binary_size", "max_binary_size"),
+    "CodecPrivate": (
+        HEAD + segment() + ENTRY + header_of("CodecPrivate", HUGE),
+        "max_binary_size",
+        "max_binary_size",
+    ),
     "Tracks": (HEAD + segment() + header_of("Tracks", 2**40), None, None),
     "Info": (HEAD + segment() + header_of("Info", 2**40), None, None),
     "Tags": (OPEN_TAG, None, None),
@@ -80,12 +86,18 @@ DECLARED: dict[str, tuple[bytes, str | None, str | None]] = {
     "Cluster": (HEAD + segment(info(), TRACKS) + ABOVE_BLOCK, None, None),
     "service's Cluster": (HEAD + segment(info(), TRACKS, head_tags("1")) + ABOVE_BLOCK, None, KEPT),
     "unknown sizes": (
-        HEAD + segment(info(), TRACKS, *(element(name, unknown=8) for name in ["Tags", "Tag", *["SimpleTag"] * 10])),
+        HEAD
+        + segment(
+            info(), TRACKS, *(element(name, unknown=8) for name in ["Tags", "Tag", *["SimpleTag"] * 10])
+        ),
         None,
         None,
     ),
     "unknown sizes, too deep": (
-        HEAD + segment(info(), TRACKS, *(element(name, unknown=8) for name in ["Tags", "Tag", *["SimpleTag"] * 20])),
+        HEAD
+        + segment(
+            info(), TRACKS, *(element(name, unknown=8) for name in ["Tags", "Tag", *["SimpleTag"] * 20])
+        ),
         "max_depth",
         "max_depth",
     ),
@@ -141,7 +153,7 @@ def declared(name: str, keep: bool) -> str:
     return "None"
 
 
-# -- what is really there -------------------------------------------------------------------------------------
+# -- what is really there ----------------------------------------------------------------------------------
 
 FRAME = 50_000
 FRAMES_A_FRAGMENT = 100
@@ -208,7 +220,7 @@ def test_elements_that_carry_nothing_are_limited() -> None:
     assert grown < 3 * MIB + 2 * MIB, "and one piece of the source's"
 
 
-# -- measuring ------------------------------------------------------------------------------------------------
+# -- measuring ---------------------------------------------------------------------------------------------
 
 
 def peak() -> int:
@@ -235,7 +247,7 @@ def measure(case: Callable[[], str]) -> None:
 
 
 def in_process(case: str) -> tuple[str, int]:
-    """What an expression over this module's functions gives in a process of its own, and the growth of its peak."""
+    """What an expression over this module gives in a process of its own, and how its peak has grown."""
     if not Path("/proc/self/status").exists():
         pytest.skip("peak memory is read from /proc/self/status")
     script = f"from tests.native.test_memory import *\nmeasure(lambda: {case})"
