@@ -318,6 +318,9 @@ class _Walk:
         if name == "Timestamp":
             if value * (self.document.scale if self.document else 1) > 2**62:
                 raise MediaError("a Cluster time beyond 64 bits", offset=offset)
+            producer = self.document.service.get("producer_timestamp") if self.document else None
+            if producer is not None and abs(producer) >= 2**62 // 10**6:
+                raise MediaError("a producer timestamp beyond 64 bits of ns", offset=offset)
             if parent.first("Timestamp") is None:
                 parent.items.append((name, value))
                 self.cluster_has_time(value, parent)

@@ -45,7 +45,7 @@ cdef class FragmentParser:
     cdef str doc_type
     cdef object info, tracks
     cdef list header_tags       # one Tags for each element before the first Cluster
-    cdef bint had_info, had_tracks, had_cluster, errored
+    cdef bint had_info, had_tracks, had_cluster, had_fragment, errored
     # the fragment
     cdef str number, token
     cdef bint has_server, has_producer, has_behind
@@ -59,6 +59,7 @@ cdef class FragmentParser:
     cdef object end_tags
     # keeping
     cdef bint hold              # the buffer keeps the bytes from the fragment's first on
+    cdef bint was_let_go        # what came before the first Cluster was too much to hold
     cdef size_t whole           # end of the last whole element
     cdef size_t segment_at, segment_body, cluster_at, cluster_body      # of known size; body 0 if not
     cdef bytes ebml_bytes, info_bytes, tracks_bytes
@@ -88,6 +89,7 @@ cdef class FragmentParser:
     cdef bint is_bare(self) noexcept
     cdef int close_document(self, bint complete, size_t upto) except -1
     cdef int end_of_input(self) except -1
+    cdef bint is_repeated(self, int element) noexcept
     cdef int use_section(self, int element) except -1
     cdef int use_tags(self, object tags, ServiceTags service) except -1
     cdef int begin_next_fragment(self) except -1

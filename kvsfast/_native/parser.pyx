@@ -228,17 +228,24 @@ cdef class FragmentParser:
         cdef ReceiveBuffer b = self.buffer
         cdef Scanner s = self.scanner
         cdef uint64_t upto = b.pos + s.skip
+        cdef bint is_plain = self.number is None and not self.open
         if token == NEED:
             if b.want > upto:
                 upto = b.want
         elif token == START and s.element == KVS_Cluster:
-            if self.number is None and not self.open:
-                return 0                            # of a plain document; what lies before it is dropped now
+            if is_plain:
+                upto = s.header             # what lies before it is dropped now
             if s.declared != KVS_UNKNOWN_SIZE:
                 upto += s.declared
-        if upto > self.max_fragment:
-            raise s.limit("the fragment is too large to keep", "max_fragment_size", upto, self.max_fragment)
-        return 0
+            is_plain = False
+        if upto <= self.max_fragment:
+            return 0
+        if is_plain:
+            # Before the first Cluster, and not numbered by the service: attachments, say. No fragment will hold it.
+            self.hold = False
+            self.was_let_go = True
+            return 0
+        raise s.limit("the fragment is too large to keep", "max_fragment_size", upto, self.max_fragment)
 
     # -- after damage -----------------------------------------------------------------------------------------
 
@@ -296,7 +303,8 @@ cdef class FragmentParser:
         elif element == KVS_Segment:
             self.begin_segment()
         elif element == KVS_Info or element == KVS_Tracks or element == KVS_Tags:
-            self.sections.begin(element, None)
+            if not self.is_repeated(element) or not self.scanner.pass_over():
+                self.sections.begin(element, None)
         elif self.sections.inside:
             self.sections.open_master(element)
         return 0
@@ -331,7 +339,7 @@ cdef class FragmentParser:
         elif element == KVS_Timestamp:
             self.take_timestamp()
         elif element == KVS_Info or element == KVS_Tracks or element == KVS_Tags:
-            if self.sections.take_whole():
+            if not self.is_repeated(element) and self.sections.take_whole():
                 self.use_section(element)
         elif self.sections.inside:
             self.sections.take_leaf(element)
@@ -346,7 +354,8 @@ cdef class FragmentParser:
         self.info = DEFAULT_INFO
         self.tracks = NO_TRACKS
         self.header_tags = []
-        self.had_info = self.had_tracks = self.had_cluster = self.errored = False
+        self.had_info = self.had_tracks = self.had_cluster = self.had_fragment = self.errored = False
+        self.was_let_go = False
         self.number = self.token = None
         self.has_server = self.has_producer = self.has_behind = False
         self.ended = self.is_continued = False
@@ -405,6 +414,8 @@ cdef class FragmentParser:
 
     cdef bytes bytes_from(self, uint64_t at):
         cdef ReceiveBuffer b = self.buffer
+        if at < b.origin:
+            return b""              # let go already
         return b.mem[<size_t>(at - b.origin):b.pos]
 
     cdef int begin_segment(self) except -1:
@@ -443,7 +454,7 @@ cdef class FragmentParser:
         elif self.is_bare():
             self.start_fragment()
             self.finish_fragment(complete, upto)
-        elif self.number is None and not self.had_cluster:
+        elif self.number is None and not self.had_fragment:
             self.give_header_tags()
         self.in_document = False
         self.hold = False
@@ -476,6 +487,10 @@ cdef class FragmentParser:
 
     # -- sections ---------------------------------------------------------------------------------------------
 
+    cdef bint is_repeated(self, int element) noexcept:
+        """Of Info and Tracks the first counts; another one is not looked into."""
+        return (element == KVS_Info and self.had_info) or (element == KVS_Tracks and self.had_tracks)
+
     cdef int use_section(self, int element) except -1:
         """A section has ended. Of Info and Tracks the first counts; of Tags, each."""
         cdef SectionReader sections = self.sections
@@ -485,12 +500,12 @@ cdef class FragmentParser:
             self.had_info = True
             self.info = sections.info
             self.blocks.cluster.scale = sections.info.timestamp_scale_ns
-            if self.hold:
+            if self.keep_fragments and not self.had_cluster:
                 self.info_bytes = self.bytes_from(self.scanner.at)
         elif element == KVS_Tracks and not self.had_tracks:
             self.had_tracks = True
             self.tracks = sections.tracks
-            if self.hold:
+            if self.keep_fragments and not self.had_cluster:
                 self.tracks_bytes = self.bytes_from(self.scanner.at)
         return 0
 
@@ -644,6 +659,12 @@ cdef class FragmentParser:
 
     cdef int start_fragment(self) except -1:
         cdef FragmentStart start = FragmentStart.__new__(FragmentStart)
+        if self.was_let_go and self.number is not None:
+            raise self.scanner.limit(
+                "the fragment is too large to keep", "max_fragment_size",
+                self.scanner.offset() - self.document_at, self.max_fragment,
+            )
+        self.had_fragment = True
         if not self.had_cluster:
             self.fragment_at = self.document_at
         start.number = self.number

@@ -144,6 +144,7 @@ cdef class Scanner:
     cdef int next(self) except -1
     cdef int enter(self) noexcept
     cdef int open_master(self) noexcept
+    cdef bint pass_over(self) noexcept
     cdef int level_for(self) except -1
     cdef int check_size(self) except -1
     cdef int close_top(self) noexcept

@@ -187,6 +187,14 @@ cdef class Scanner:
         self.buffer.pos -= self.size
         return self.open_master()
 
+    cdef bint pass_over(self) noexcept:
+        """Skip the master that was just opened, if its size is known."""
+        if self.declared == KVS_UNKNOWN_SIZE:
+            return False
+        self.depth -= 1
+        self.skip = self.declared
+        return True
+
     cdef int level_for(self) except -1:
         """The level that this element stands at: the innermost one that may contain it. Those inside it end here.
 

@@ -132,7 +132,8 @@ cdef class SectionReader:
         cdef kvs_service_tags found
         cdef const kvs_text *value
         cdef ServiceTags service
-        if not kvs_read_service_tags(s.data, s.size, &found):
+        # Segment, Tags, Tag and SimpleTag are four levels
+        if s.max_depth < 4 or not kvs_read_service_tags(s.data, s.size, &found):
             return False
         service = ServiceTags.__new__(ServiceTags)
         value = &found.values[KVS_TAG_SERVER_TIMESTAMP]

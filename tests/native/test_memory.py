@@ -62,7 +62,7 @@ DECLARED: dict[str, tuple[bytes, str | None, str | None]] = {
     "SimpleBlock in a known Cluster": (
         HEAD + segment(info(), TRACKS) + ABOVE_BLOCK + header_of("SimpleBlock", HUGE),
         "max_block_size",
-        "max_block_size",
+        KEPT,
     ),
     "CodecPrivate": (
         HEAD + segment() + ENTRY + header_of("CodecPrivate", HUGE),
@@ -81,9 +81,9 @@ DECLARED: dict[str, tuple[bytes, str | None, str | None]] = {
     ),
     "Void": (OPEN_CLUSTER + header_of("Void", 2**55), None, KEPT),
     "unknown ID": (OPEN_CLUSTER + b"\x4d\x4d" + vint(2**55, 8), None, KEPT),
-    "Attachments": (HEAD + segment(info(), TRACKS) + header_of("Attachments", 2**50), None, KEPT),
-    "Segment": (HEAD + header_of("Segment", 2**55) + info() + TRACKS + header_of("Void", 2**54), None, KEPT),
-    "Cluster": (HEAD + segment(info(), TRACKS) + ABOVE_BLOCK, None, None),
+    "Attachments": (HEAD + segment(info(), TRACKS) + header_of("Attachments", 2**50), None, None),
+    "Segment": (HEAD + header_of("Segment", 2**55) + info() + TRACKS + header_of("Void", 2**54), None, None),
+    "Cluster": (HEAD + segment(info(), TRACKS) + ABOVE_BLOCK, None, KEPT),
     "service's Cluster": (HEAD + segment(info(), TRACKS, head_tags("1")) + ABOVE_BLOCK, None, KEPT),
     "unknown sizes": (
         HEAD
@@ -104,7 +104,7 @@ DECLARED: dict[str, tuple[bytes, str | None, str | None]] = {
     "unknown sizes and a Void": (
         HEAD + segment(info(), TRACKS, element("Tags", unknown=8), header_of("Void", 2**55)),
         None,
-        KEPT,
+        None,
     ),
     "Xiph lace": (OPEN_CLUSTER + huge_lace("xiph"), "MediaError", "MediaError"),
     "EBML lace": (OPEN_CLUSTER + huge_lace("ebml"), "MediaError", "MediaError"),
