@@ -349,6 +349,8 @@ class _Walk:
             self.end_cluster(node, offset, node.end is None or node.end == offset)
         elif node.name == "BlockGroup":
             block = node.first("Block")
+            if self.stack[-1].first("Timestamp") is None:
+                raise MediaError("a block before the Timestamp of its Cluster", offset=node.offset)
             if block is not None:
                 self.block(block[1], block[0], self.stack[-1].first("Timestamp"), node)
         elif node.name == "Info" and not node.is_ignored:
@@ -454,6 +456,8 @@ class _Walk:
             error = in_stream_error(error_id, error_code, message, number)
             values = error.error_id, error.error_code, error.fragment_number, error.retryable, error.message
             self.emit(Error(*values))
+            self.release_early_tags(document)
+            document.had_fragment = True  # what follows is late
         elif token is not None and number is not None:
             if fragment is None:
                 self.start_fragment(None)

@@ -515,7 +515,7 @@ cdef class FragmentParser:
         cdef bint over = False
         cdef str number
         if service is not None:
-            if service.number and self.ended and self.start is not None and self.start.number is not None:
+            if service.number and self.ended and self.had_fragment and self.start.number is not None:
                 self.begin_next_fragment()
                 before = True
             if before:
@@ -535,7 +535,7 @@ cdef class FragmentParser:
                     over = True
         if tags:
             if self.ended:
-                self.give_late_tags(self.start.number if self.start is not None else None, tags)
+                self.give_late_tags(self.start.number if self.had_fragment else None, tags)
             elif self.open:
                 self.end_tags = self.end_tags + tags
             else:

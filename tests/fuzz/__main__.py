@@ -38,6 +38,7 @@ def work(seed: int, seconds: float, number: Any) -> None:
 def reproducer(seed: int, number: int, folder: Path) -> Path:
     """A file that shows the finding again when it is run from the project's root."""
     found = case(seed, number)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"fuzz-{seed}-{number}.py"
     path.write_text(
         f'"""Found by python -m tests.fuzz --seed {seed}, case {number}."""\n\n'
