@@ -42,6 +42,7 @@ from kvsfast.errors import (
     TruncatedMedia,
     UsageError,
 )
+from kvsfast.memory import MemoryStats, memory_stats
 from kvsfast.model import (
     AudioTrack,
     Colour,
@@ -111,6 +112,7 @@ __all__ = [
     "MediaError",
     "MediaReader",
     "MediaStream",
+    "MemoryStats",
     "NotAuthorizedException",
     "OptionChanges",
     "Options",
@@ -145,6 +147,7 @@ __all__ = [
     "__version__",
     "endpoint_from_url",
     "in_stream_error",
+    "memory_stats",
     "parse",
 ]
 

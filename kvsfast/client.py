@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from kvsfast.endpoint import DataEndpoints, stream_member
@@ -77,7 +78,11 @@ class Client:
         self.options = Options().replace(**self._environment.option_defaults()).replace(**options)
         self._opener = Opener(
             self._environment,
-            DataEndpoints(self._environment.control_client),
+            DataEndpoints(
+                partial(
+                    self._environment.control_client, self.options.connect_timeout, self.options.idle_timeout
+                )
+            ),
             HttpTransport(**self._environment.transport_settings()),
             self._environment.user_agent(),
         )

@@ -88,8 +88,11 @@ class Environment:
                 )
             return self._credentials.get_frozen_credentials()
 
-    def control_client(self) -> KinesisVideoClient:
-        """Botocore's client of the control plane. It does not retry: we do, and attempts would multiply."""
+    def control_client(self, connect_timeout: float, read_timeout: float) -> KinesisVideoClient:
+        """Botocore's client of the control plane, made once, with the timeouts (seconds) of the first call.
+
+        It does not retry: we do, and attempts would multiply.
+        """
         with self._lock:
             if self._client is None:
                 create = getattr(self._session, "create_client", None) or self._session.client
@@ -101,6 +104,8 @@ class Environment:
                         verify=self.verify,
                         config=self.config.merge(
                             Config(
+                                connect_timeout=_bounded(connect_timeout),
+                                read_timeout=_bounded(read_timeout),
                                 retries={"total_max_attempts": 1, "mode": "standard"},
                                 user_agent_extra=" ".join(
                                     filter(None, (_PRODUCT, self.config.user_agent_extra))
@@ -260,6 +265,11 @@ def _refuse_data_endpoint(argument: str, url: str) -> None:
             f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint "
             "is asked, and a data endpoint goes into media_endpoint_url"
         )
+
+
+def _bounded(seconds: float) -> float | None:
+    """As botocore takes it: None waits for ever."""
+    return seconds if seconds < math.inf else None
 
 
 def _timeout(seconds: float | None) -> float:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
 from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator
 from kvsfast._native.parser import FragmentParser
-from kvsfast.errors import KvsFastError, StreamClosed, TransportError, TransportTimeout, UsageError
+from kvsfast.errors import StreamClosed, TransportError, TransportTimeout, UsageError
 from kvsfast.model import Limits
 from kvsfast.protocols import Response
 
@@ -76,7 +76,7 @@ class MediaReader:
         self._mode = ""
         self._parser: FragmentParser | None = None
         self._buffer: ReceiveBuffer | None = None
-        self._failure: KvsFastError | None = None
+        self._failure: Exception | None = None
         self._is_at_end = False
         self._is_closed = False
         self._busy = threading.Lock()
@@ -101,7 +101,7 @@ class MediaReader:
 
         There is no reading of everything, since a live stream has no end: ``read()`` is a UsageError.
         """
-        if not isinstance(size, int) or size < 0:
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0:
             raise UsageError(
                 f"read({'' if size == -1 else size}) would wait for the end of a stream that may have none; "
                 "say how much at most, as in read(65536), and read until b''"
@@ -116,8 +116,11 @@ class MediaReader:
 
     def readinto(self, target: Buffer, /) -> int:
         """Raw media into a writable buffer: 1 or more bytes, 0 only at the end."""
+        view = memoryview(target)
+        if view.readonly:
+            raise UsageError(f"readinto needs a writable buffer, {type(target).__name__} is none")
         buffer = self._raw_buffer()
-        if not memoryview(target).nbytes:
+        if not view.nbytes:
             return 0
         while not buffer.readable:
             if not self._fill():
@@ -164,7 +167,7 @@ class MediaReader:
                 more = self._source.fill()
             except TransportTimeout:
                 raise
-            except KvsFastError as error:
+            except Exception as error:  # of the wire, or of the user's own source
                 if self._is_closed:
                     raise StreamClosed from error
                 self._failure = error

@@ -225,8 +225,11 @@ class HttpResponse:
         self.reason = head.reason
         self.headers: Mapping[str, str] = _Headers(head.getheaders())
         self.url = url
-        self.is_chunked = bool(head.chunked)
-        self.length = None if head.chunked else head.length
+        # http.client knows only the bare word; "identity, chunked" says the same.
+        self.is_chunked = (
+            self.headers.get("Transfer-Encoding", "").lower().split(",")[-1].strip() == "chunked"
+        )
+        self.length = None if self.is_chunked else head.length
         self.timings = timings
         self.peer = conn.peer
         cipher = sock.cipher() if hasattr(sock, "cipher") else None

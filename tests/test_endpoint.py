@@ -55,7 +55,7 @@ def endpoints_of(control: Server, **keywords: float) -> DataEndpoints:
     environment = Environment(
         region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b", endpoint_url=control.url
     )
-    return DataEndpoints(environment.control_client, **keywords)
+    return DataEndpoints(lambda: environment.control_client(5, 5), **keywords)
 
 
 def test_answers_are_remembered_per_stream(control: Server) -> None:

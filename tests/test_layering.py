@@ -31,6 +31,7 @@ DOORS: dict[str, str] = {
     "environment": "_version errors faults options protocols retry",
     "endpoint": "errors faults options protocols",
     "stream": "_native errors model protocols",
+    "memory": "_native",
     "source": "_native errors model stream",
     "opening": "endpoint environment errors faults limiter model options protocols signer stream",
     "client": "endpoint environment errors model opening options protocols stream transport",

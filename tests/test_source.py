@@ -259,3 +259,27 @@ def test_parse_loads_no_network_module(tmp_path: Path) -> None:
         [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True
     )
     assert run.stdout.strip() == "[]"
+
+
+def test_a_failing_source_gives_what_was_complete_first() -> None:
+    data = service_fragment() + service_fragment()
+
+    def source() -> Iterator[bytes]:
+        yield data[:-50]
+        raise ConnectionResetError("gone")
+
+    fragments = []
+    reader = kvsfast.parse(source())
+    iterator = reader.fragments()
+    with pytest.raises(ConnectionResetError, match="gone"):
+        for fragment in iterator:
+            fragments.append(fragment)
+    assert [fragment.is_complete for fragment in fragments] == [True, False]
+    with pytest.raises(ConnectionResetError):
+        next(iterator)
+    events = kvsfast.parse(source()).events()
+    seen: list[object] = []
+    with pytest.raises(ConnectionResetError):
+        seen.extend(events)
+    ends = [event for event in seen if isinstance(event, kvsfast.FragmentEnd)]
+    assert [end.is_complete for end in ends] == [True, False]

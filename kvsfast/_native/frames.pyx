@@ -8,6 +8,7 @@ Whoever wants to keep a frame without its surroundings takes `Frame.copy`.
 
 import os
 from datetime import UTC, datetime, timedelta
+from io import RawIOBase
 
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo
@@ -17,6 +18,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromSt
 from libc.stdlib cimport free
 
 from kvsfast._native.chunked cimport Slab, Tenant
+
+from kvsfast.errors import UsageError
 
 cdef object EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -395,9 +398,11 @@ cdef class Fragment:
         if isinstance(file, (str, os.PathLike)):
             with open(file, "wb") as opened:
                 return self.to_mkv(opened)
+        if not hasattr(file, "write"):
+            raise UsageError(f"file is {file!r}, expected a path or a binary file")
         cdef Py_ssize_t written = 0
         for part in self.document():
-            file.write(part)
+            write_all(file, part)
             written += len(part)
         return written
 
@@ -422,6 +427,21 @@ cdef class Fragment:
     def __repr__(self):
         state = "" if self.end.is_complete else ", incomplete"
         return f"<Fragment {self.number or 'without number'}, {self.row_count} frames, {self.raw_size} bytes{state}>"
+
+
+cdef int write_all(object file, object part) except -1:
+    """An unbuffered file may take less than it is given."""
+    part = memoryview(part)
+    while len(part):
+        n = file.write(part)
+        if n is None:
+            if isinstance(file, RawIOBase):
+                raise BlockingIOError("the file takes nothing more at the moment")
+            return 0                    # a writer that does not say takes all
+        if n <= 0:
+            raise OSError(f"the file took {n} of {len(part)} bytes")
+        part = part[n:]
+    return 0
 
 
 cdef bytes unknown_size(size_t width):
@@ -455,7 +475,10 @@ cdef class FrameSequence:
             return FrameSequence.over(
                 self.fragment, self.first + start * self.step, self.step * step, len(range(start, stop, step))
             )
-        i = index
+        try:
+            i = index
+        except OverflowError:
+            raise IndexError(f"frame {index} of {self.count}") from None
         if i < 0:
             i += self.count
         if not 0 <= i < self.count:

@@ -5,7 +5,7 @@ cimport cython
 from kvsfast._native.frames cimport Fragment
 from kvsfast._native.parser cimport DONE, WAIT, FragmentParser
 
-from kvsfast.errors import InStreamError, KvsFastError, StreamClosed, TransportTimeout, UsageError
+from kvsfast.errors import InStreamError, StreamClosed, TransportTimeout, UsageError
 
 
 cdef bint fill_more(FragmentParser parser, object fill) except -1:
@@ -16,9 +16,9 @@ cdef bint fill_more(FragmentParser parser, object fill) except -1:
     try:
         if not fill():
             parser.eof = True
-    except (TransportTimeout, StreamClosed):
+    except (TransportTimeout, StreamClosed, UsageError):
         raise                       # nothing was lost, and reading may go on; or nobody wants the rest
-    except KvsFastError as error:
+    except Exception as error:      # of the wire, or of the user's own source
         parser.fail(error)
     finally:
         parser.filling = False

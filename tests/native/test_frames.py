@@ -9,12 +9,13 @@ import random
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 
 import kvsfast
-from kvsfast import Fragment, FragmentParser, Frame
+from kvsfast import Fragment, FragmentParser, Frame, UsageError
 from kvsfast._native import chunked
 from kvsfast._native.scanner import ElementReader
 from kvsfast.model import Limits
@@ -615,3 +616,24 @@ def test_a_real_service_fragment_is_playable(film: bytes, tmp_path: Path) -> Non
         assert fragment.is_complete
         assert written(fragment) == fragment.raw
         assert_playable(fragment, tmp_path / "fragment.mkv")
+
+
+class Reluctant(io.RawIOBase):
+    """A file that takes at most 1,000 bytes at a time."""
+
+    def __init__(self) -> None:
+        self.taken = bytearray()
+
+    def write(self, data: Any, /) -> int:
+        self.taken += data[:1000]
+        return min(len(data), 1000)
+
+
+def test_to_mkv_writes_on_where_a_file_takes_less() -> None:
+    data = service_fragment(frames=[Block(b"x" * 5000)])
+    fragment = next(kvsfast.parse(data).fragments())
+    file = Reluctant()
+    assert fragment.to_mkv(file) == len(data)
+    assert file.taken == data
+    with pytest.raises(UsageError, match="expected a path or a binary file"):
+        fragment.to_mkv(5)  # type: ignore[arg-type]
