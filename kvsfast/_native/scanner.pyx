@@ -121,6 +121,10 @@ cdef class Scanner:
             self.header = h.length
             self.declared = h.size
             self.element = kvs_find_element(h.id)
+            if h.size == KVS_UNKNOWN_SIZE and (
+                kvs_elements[self.element].type != KVS_MASTER or self.element == KVS_BlockGroup
+            ):
+                raise self.error(f"{self.name()} has an unknown size", here)
             level = self.level_for()
             if level < self.depth:
                 return self.close_top()
@@ -128,8 +132,8 @@ cdef class Scanner:
             if self.barren >= self.max_barren:
                 raise self.limit("elements without media", "max_barren_elements", self.barren + 1, self.max_barren)
             if h.size == KVS_UNKNOWN_SIZE:
-                if kvs_elements[self.element].type != KVS_MASTER or self.element == KVS_BlockGroup or misplaced:
-                    raise self.error(f"{self.name()} has an unknown size", here)
+                if misplaced:
+                    raise self.error(f"{self.name()} has an unknown size where it does not belong", here)
                 action = DESCEND
             else:
                 if h.size > left - h.length:
