@@ -22,6 +22,7 @@ from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, 
 from kvsfast._native.parser import FragmentParser
 from kvsfast._version import __version__
 from kvsfast.errors import (
+    CheckpointError,
     ClientLimitExceededException,
     ConnectFailed,
     ConnectionLimitExceededException,
@@ -30,6 +31,7 @@ from kvsfast.errors import (
     InvalidArgumentException,
     InvalidEndpointException,
     KvsFastError,
+    LeaseLost,
     LimitExceeded,
     MediaError,
     NotAuthorizedException,
@@ -83,6 +85,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioTrack",
+    "CheckpointError",
     "Client",
     "ClientLimitExceededException",
     "Colour",
@@ -106,6 +109,7 @@ __all__ = [
     "InvalidEndpointException",
     "KvsFastError",
     "LateTags",
+    "LeaseLost",
     "LimitExceeded",
     "Limits",
     "MasteringMetadata",

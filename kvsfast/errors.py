@@ -16,6 +16,8 @@
         ConnectFailed       (also ConnectionError)
         StreamClosed        close() was called
       ResumeFailed          a session gave up: .attempts, .last_token
+      CheckpointError       a checkpoint cannot be read or written
+        LeaseLost           another owner has the stream
 
 Each carries its data as attributes and survives pickling and copying with class and fields.
 """
@@ -27,6 +29,7 @@ from typing import Any, ClassVar
 from botocore.exceptions import ClientError
 
 __all__ = [
+    "CheckpointError",
     "ClientLimitExceededException",
     "ConnectFailed",
     "ConnectionLimitExceededException",
@@ -35,6 +38,7 @@ __all__ = [
     "InvalidArgumentException",
     "InvalidEndpointException",
     "KvsFastError",
+    "LeaseLost",
     "LimitExceeded",
     "MediaError",
     "NotAuthorizedException",
@@ -268,3 +272,11 @@ class ResumeFailed(KvsFastError):
         super().__init__(message)
         self.attempts = attempts
         self.last_token = last_token
+
+
+class CheckpointError(KvsFastError):
+    """A checkpoint cannot be read or written; ``__cause__`` says why."""
+
+
+class LeaseLost(CheckpointError):
+    """The stream belongs to another owner by now. Nothing was written, and reading must stop."""

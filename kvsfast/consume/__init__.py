@@ -1,0 +1,1 @@
+"""Many calls: a session that never ends."""
