@@ -16,7 +16,7 @@ cdef bint fill_more(FragmentParser parser, object fill) except -1:
     try:
         if not fill():
             parser.eof = True
-    except (TransportTimeout, StreamClosed, UsageError):
+    except (TransportTimeout, BlockingIOError, StreamClosed, UsageError):
         raise                       # nothing was lost, and reading may go on; or nobody wants the rest
     except Exception as error:      # of the wire, or of the user's own source
         parser.fail(error)
