@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from dataclasses import asdict
-from pathlib import Path
 
 from benchmarks import machine, native
+from benchmarks.commands import instructions
+from benchmarks.commands.options import MEGABYTE, add_json, count, say, size, write_json
 from benchmarks.contenders import CONTENDERS, Contender
 from benchmarks.race import Lane, Race, Standing, run_race, standings
 from benchmarks.server import TRANSPORTS
 from benchmarks.table import print_table
 from benchmarks.workloads import WORKLOADS
-
-MEGABYTE = 1_000_000
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -29,31 +26,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(run=_race)
     modes = parser.add_subparsers(title="or instead", metavar="MODE")
     micro = modes.add_parser("micro", help="ns per frame and HTTP decoding, in memory")
-    micro.add_argument("--rounds", type=_count, default=9, help="of each case, in turns (default 9)")
-    _add_json_option(micro)
+    micro.add_argument("--rounds", type=count, default=9, help="of each case, in turns (default 9)")
+    add_json(micro)
     micro.set_defaults(run=_micro)
     latency = modes.add_parser("latency", help="from a paced server's send to the frame in hand")
     latency.add_argument(
-        "--frames", type=_count, default=200, help="of 500 bytes, one each 50 ms (default 200)"
+        "--frames", type=count, default=200, help="of 500 bytes, one each 50 ms (default 200)"
     )
-    _add_json_option(latency)
+    add_json(latency)
     latency.set_defaults(run=_latency)
+    counting = modes.add_parser("instructions", help=instructions.HELP)
+    instructions.add_options(counting)
+    counting.set_defaults(run=instructions.run)
     return parser
-
-
-def _add_json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write every measurement, and where it was made, as JSON"
-    )
 
 
 def _add_race_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="2 rounds of 32 MB: about a minute")
+    parser.add_argument("--rounds", type=count, help="rounds that count, after one that does not (default 5)")
     parser.add_argument(
-        "--rounds", type=_count, help="rounds that count, after one that does not (default 5)"
-    )
-    parser.add_argument(
-        "--bytes", type=_size, help="media that each contender reads, as in 256MB (the default) or 1GB"
+        "--bytes", type=size, help="media that each contender reads, as in 256MB (the default) or 1GB"
     )
     parser.add_argument(
         "--only", action="append", choices=CONTENDERS, metavar="NAME", help=f"of {', '.join(CONTENDERS)}"
@@ -62,22 +54,7 @@ def _add_race_options(parser: argparse.ArgumentParser) -> None:
         "--workload", action="append", choices=WORKLOADS, metavar="NAME", help=f"of {', '.join(WORKLOADS)}"
     )
     parser.add_argument("--transport", action="append", choices=TRANSPORTS, metavar="NAME", help="tcp or tls")
-    _add_json_option(parser)
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("at least 1")
-    return value
-
-
-def _size(text: str) -> int:
-    number = text.upper().removesuffix("B")
-    for suffix, unit in (("G", 1000 * MEGABYTE), ("M", MEGABYTE), ("K", 1000)):
-        if number.endswith(suffix):
-            return int(float(number[:-1]) * unit)
-    return int(number)
+    add_json(parser)
 
 
 def _race(options: argparse.Namespace) -> None:
@@ -91,31 +68,20 @@ def _race(options: argparse.Namespace) -> None:
         transports=options.transport or TRANSPORTS,
         rounds=options.rounds or (2 if options.quick else 5),
         media_bytes=options.bytes or (32 if options.quick else 256) * MEGABYTE,
-        say=_say,
+        say=say,
     )
-    _say("")
+    say("")
     for lane in race.outcomes:
         _print_lane(race, lane, standings(race, contenders, lane))
     for name, why in race.skipped.items():
         print(f"skipped {name}: {why}")
     print(machine.one_line(about))
-    _write_json(options.json, _record(race, contenders, about))
-
-
-def _write_json(path: Path | None, record: object) -> None:
-    if path:
-        path.write_text(json.dumps(record, indent=1) + "\n")
-
-
-def _say(what: str) -> None:
-    """Progress, on one line of a terminal."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{what}", end="", file=sys.stderr, flush=True)
+    write_json(options.json, _record(race, contenders, about))
 
 
 def _print_lane(race: Race, lane: Lane, table: list[Standing]) -> None:
     job = race.jobs[lane]
-    size = job.media_bytes / MEGABYTE
+    megabytes, frames = job.media_bytes / MEGABYTE, job.sums.frames
     framing = 100 * (job.wire_bytes / job.media_bytes - 1)
     print_table(
         f"{lane.workload} over {lane.transport}: {WORKLOADS[lane.workload].title}",
@@ -131,7 +97,7 @@ def _print_lane(race: Race, lane: Lane, table: list[Standing]) -> None:
             )
             for standing in table
         ],
-        f"{size:.0f} MB each: {job.fragments} fragments, {job.sums.frames} frames; framing {framing:.2f} %",
+        f"{megabytes:.0f} MB each: {job.fragments} fragments, {frames} frames; framing {framing:.2f} %",
     )
 
 
@@ -185,7 +151,7 @@ def _micro(options: argparse.Namespace) -> None:
     if why := native.missing():
         print(f"skipped the programs in C: {why}")
     print(machine.one_line(about))
-    _write_json(
+    write_json(
         options.json,
         {"about": about, **{name: [asdict(each) for each in all_] for name, all_ in record.items()}},
     )
@@ -215,7 +181,7 @@ def _latency(options: argparse.Namespace) -> None:
         ],
     )
     print(machine.one_line(about))
-    _write_json(options.json, {"about": about, "delays": [asdict(delay) for delay in delays]})
+    write_json(options.json, {"about": about, "delays": [asdict(delay) for delay in delays]})
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["describe", "one_line"]
+__all__ = ["describe", "one_line", "said"]
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("botocore", "boto3", "urllib3", "pycurl", "numpy", "Cython")
@@ -27,8 +27,8 @@ def describe() -> dict[str, str]:
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION.partition("  ")[0].removeprefix("OpenSSL ").partition(" ")[0],
         **{package.lower(): version for package in PACKAGES if (version := _version(package))},
-        "cc": _said("cc", "-dumpfullversion"),
-        "commit": _said("git", "describe", "--always", "--dirty", "--abbrev=12"),
+        "cc": said("cc", "-dumpfullversion"),
+        "commit": said("git", "describe", "--always", "--dirty", "--abbrev=12"),
         "command": "python -m benchmarks " + " ".join(sys.argv[1:]),
     }
 
@@ -57,7 +57,8 @@ def _version(package: str) -> str:
         return ""
 
 
-def _said(*command: str) -> str:
+def said(*command: str) -> str:
+    """What a command prints, "unknown" where it cannot be run."""
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     except OSError:

@@ -1,0 +1,1 @@
+"""What ``python -m benchmarks`` can be told to do, a module for each: ``add_options`` and ``run``."""
