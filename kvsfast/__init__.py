@@ -60,19 +60,23 @@ from kvsfast.model import (
     TrackType,
     VideoTrack,
 )
-from kvsfast.options import OptionChanges, Options
+from kvsfast.options import LogMode, OptionChanges, Options
+from kvsfast.pacing import RetryQuota, SendRate
 from kvsfast.protocols import (
     Credentials,
     CredentialsProvider,
     Endpoint,
+    EndpointOptions,
     EndpointResolver,
     Request,
     Response,
+    RetryPacing,
     RetryPolicy,
     Signer,
     Transport,
 )
-from kvsfast.retry import StandardRetry
+from kvsfast.retry import AdaptiveRetry, StandardRetry
+from kvsfast.shapes import GetMediaInput, GetMediaOutput, StartSelectorShape
 from kvsfast.source import parse
 from kvsfast.stream import MediaReader, MediaStream
 from kvsfast.tags import IN_STREAM_ERRORS, SERVICE_TAGS, Tag, Tags, in_stream_error
@@ -84,6 +88,7 @@ if TYPE_CHECKING:
     from kvsfast.transport import HttpTransport
 
 __all__ = [
+    "AdaptiveRetry",
     "AudioTrack",
     "CheckpointError",
     "Client",
@@ -96,12 +101,15 @@ __all__ = [
     "CredentialsError",
     "CredentialsProvider",
     "Endpoint",
+    "EndpointOptions",
     "EndpointResolver",
     "Fragment",
     "FragmentEnd",
     "FragmentParser",
     "FragmentStart",
     "Frame",
+    "GetMediaInput",
+    "GetMediaOutput",
     "HttpTransport",
     "IN_STREAM_ERRORS",
     "InStreamError",
@@ -112,6 +120,7 @@ __all__ = [
     "LeaseLost",
     "LimitExceeded",
     "Limits",
+    "LogMode",
     "MasteringMetadata",
     "MediaError",
     "MediaReader",
@@ -125,16 +134,20 @@ __all__ = [
     "ResourceNotFoundException",
     "Response",
     "ResumeFailed",
+    "RetryPacing",
     "RetryPolicy",
+    "RetryQuota",
     "SERVICE_API_VERSION",
     "SERVICE_ID",
     "SERVICE_TAGS",
     "SegmentInfo",
+    "SendRate",
     "ServiceError",
     "SigV4",
     "Signer",
     "StandardRetry",
     "StartSelector",
+    "StartSelectorShape",
     "StartSelectorType",
     "StreamClosed",
     "Tag",

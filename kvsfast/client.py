@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from kvsfast.endpoint import DataEndpoints, stream_member
@@ -14,6 +14,7 @@ from kvsfast.model import StartSelector
 from kvsfast.opening import Opener
 from kvsfast.options import OptionChanges, Options
 from kvsfast.protocols import CredentialsProvider
+from kvsfast.steps import drive
 from kvsfast.stream import MediaStream
 from kvsfast.transport import HttpTransport
 
@@ -76,15 +77,9 @@ class Client:
             session=session,
         )
         self.options = Options().replace(**self._environment.option_defaults()).replace(**options)
+        self._transport = HttpTransport(**self._environment.transport_settings())
         self._opener = Opener(
-            self._environment,
-            DataEndpoints(
-                partial(
-                    self._environment.control_client, self.options.connect_timeout, self.options.idle_timeout
-                )
-            ),
-            HttpTransport(**self._environment.transport_settings()),
-            self._environment.user_agent(),
+            self._environment, DataEndpoints(), self._transport, self._environment.user_agent()
         )
 
     @classmethod
@@ -123,26 +118,47 @@ class Client:
         the service refused, after the retries that ``options.retry`` allows. TransportError: the service
         could not be reached, or broke off.
         """
-        stream = _only("stream", stream, StreamName=StreamName, StreamARN=StreamARN)
-        selector = _selector(_only("start", start, StartSelector=StartSelector))
-        stream_member(stream)
+        stream, selector = media_arguments(
+            stream, start, StreamName=StreamName, StreamARN=StreamARN, StartSelector=StartSelector
+        )
         options = self.options.replace(**changes)
-        body, metadata = self._opener.open(stream, selector, options)
+        body, metadata = drive(self._opener.open(stream, selector, options), options.ends_at())
         return MediaStream(body, metadata, strict=options.strict, limits=options.limits)
 
-    def get_data_endpoint(self, stream: str) -> str:
-        """The URL that serves ``stream``: remembered for 40 minutes, or asked of the control plane.
+    def get_data_endpoint(self, stream: str, **changes: Unpack[OptionChanges]) -> str:
+        """The URL that serves ``stream``: remembered for ``endpoint_lifetime``, or asked for now.
 
         A media_endpoint_url or endpoint_resolver of the options is not looked at.
         """
         stream_member(stream)
-        return self._opener.data_endpoint(stream, self.options)
+        options = self.options.replace(**changes)
+        return drive(self._opener.data_endpoint(stream, options), options.ends_at())
+
+    def close(self) -> None:
+        """Close the connections that wait for another request. Open streams go on, and the client stays
+        usable."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"<kvsfast.Client region_name={self.region_name!r}>"
 
 
-_selector = StartSelector.of
+def media_arguments(
+    stream: str | None, start: StartSelector | Mapping[str, Any] | None, **shape: Any
+) -> tuple[str, StartSelector]:
+    """Stream and start of a call, checked, from our arguments or from botocore's request shape."""
+    name = _only("stream", stream, StreamName=shape["StreamName"], StreamARN=shape["StreamARN"])
+    selector = StartSelector.of(_only("start", start, StartSelector=shape["StartSelector"]))
+    stream_member(name)
+    return name, selector
 
 
 def _only(argument: str, value: Any, **others: Any) -> Any:

@@ -1,8 +1,8 @@
 """Where a stream's media is served: GetDataEndpoint by botocore's own client, remembered for a while.
 
 The service allows five GetDataEndpoint calls a second per stream and guarantees nothing about an answer's
-lifetime; the AWS SDKs for producers keep it for 40 minutes, and so do we. It is dropped earlier when it
-fails.
+lifetime; the AWS SDKs for producers keep it for 40 minutes, and so do we (``Options.endpoint_lifetime``). It
+is dropped earlier when it fails.
 """
 
 from __future__ import annotations
@@ -11,13 +11,18 @@ import logging
 import re
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kvsfast.errors import UsageError
 from kvsfast.faults import errors_of_botocore
+from kvsfast.forking import survive_fork
 from kvsfast.options import check_url
-from kvsfast.protocols import Endpoint, EndpointResolver
+from kvsfast.protocols import Endpoint, EndpointOptions, EndpointResolver
+from kvsfast.steps import Steps, Turn, Work
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesisvideo import KinesisVideoClient
@@ -56,46 +61,72 @@ def stream_name(stream: str) -> str:
 
 
 class DataEndpoints:
-    """Answers of GetDataEndpoint by stream; one question at a time per stream, for all threads."""
+    """Answers of GetDataEndpoint by stream; one question at a time per stream, whoever asks.
 
-    def __init__(
-        self, control_client: Callable[[], KinesisVideoClient], *, lifetime: float = 40 * 60
-    ) -> None:
-        self._control_client = control_client
-        self._lifetime = lifetime
-        self._known: dict[str, tuple[str, float]] = {}
-        self._asking: dict[str, threading.Lock] = {}
+    At most ``most`` answers are kept, those that were used last.
+    """
+
+    def __init__(self, *, most: int = 10_000) -> None:
+        self._most = most
+        self._known: OrderedDict[EndpointOptions, tuple[str, float]] = OrderedDict()
+        self.after_fork()
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """A child asks for itself what its parent was just asking."""
         self._lock = threading.Lock()
+        self._asking: dict[EndpointOptions, Future[None]] = {}
 
-    def url_for(self, stream: str) -> str:
+    def url_for(
+        self, asked: EndpointOptions, control_client: Callable[[], KinesisVideoClient], lifetime: float
+    ) -> Steps[str]:
         """The data endpoint for GET_MEDIA. Fails as GetDataEndpoint does."""
-        with self._lock:
-            asking = self._asking.setdefault(stream, threading.Lock())
-        with asking:
-            url, until = self._known.get(stream, ("", 0.0))
-            if time.monotonic() >= until:
-                url = self._ask(stream)
-                self._known[stream] = (url, time.monotonic() + self._lifetime)
-        return url
+        url: str
+        while True:
+            with self._lock:
+                url, since = self._known.get(asked, ("", 0.0))
+                if url and time.monotonic() < since + lifetime:
+                    self._known.move_to_end(asked)
+                    return url
+                others = self._asking.get(asked)
+                if others is None:
+                    mine = self._asking[asked] = Future()
+            if others is not None:
+                yield Turn(others)  # and look again: they may have failed
+                continue
+            try:
+                url = yield Work(partial(_ask, asked.stream, control_client))
+                with self._lock:
+                    self._known[asked] = (url, time.monotonic())
+                    self._known.move_to_end(asked)
+                    if len(self._known) > self._most:
+                        self._known.popitem(last=False)
+                return url
+            finally:
+                with self._lock:
+                    self._asking.pop(asked, None)
+                mine.set_result(None)
 
-    def forget(self, stream: str) -> None:
+    def forget(self, asked: EndpointOptions) -> None:
         """Ask again next time."""
-        self._known.pop(stream, None)
+        with self._lock:
+            self._known.pop(asked, None)
 
-    def _ask(self, stream: str) -> str:
-        member: Mapping[str, Any] = stream_member(stream)
-        client = self._control_client()
-        with errors_of_botocore("GetDataEndpoint"):
-            url = client.get_data_endpoint(APIName="GET_MEDIA", **member)["DataEndpoint"]
-        log.debug("GetDataEndpoint: %s is served at %s", stream, url)
-        return check_url("DataEndpoint", url)
+
+def _ask(stream: str, control_client: Callable[[], KinesisVideoClient]) -> str:
+    member: Mapping[str, Any] = stream_member(stream)
+    client = control_client()
+    with errors_of_botocore("GetDataEndpoint"):
+        url = client.get_data_endpoint(APIName="GET_MEDIA", **member)["DataEndpoint"]
+    log.debug("GetDataEndpoint: %s is served at %s", stream, url)
+    return check_url("DataEndpoint", url)
 
 
 def endpoint_from_url(url: str, **changes: Any) -> EndpointResolver:
     """A resolver that gives the same endpoint for every stream. ``changes``: other fields of ``Endpoint``."""
     endpoint = Endpoint(check_url("url", url), **changes)
 
-    def resolve(stream: str, *, region: str) -> Endpoint:
+    def resolve(region: str, options: EndpointOptions) -> Endpoint:
         return endpoint
 
     return resolve

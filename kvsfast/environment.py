@@ -9,6 +9,8 @@ import math
 import os
 import re
 import threading
+from collections import OrderedDict
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -20,15 +22,21 @@ from botocore.utils import ensure_boolean, validate_region_name
 from kvsfast._version import __version__
 from kvsfast.errors import CredentialsError, UsageError
 from kvsfast.faults import credentials_errors, errors_of_botocore
+from kvsfast.forking import survive_fork
 from kvsfast.options import OptionChanges, check_url
-from kvsfast.protocols import Credentials, CredentialsProvider
-from kvsfast.retry import StandardRetry
+from kvsfast.protocols import Credentials, CredentialsProvider, EndpointOptions
+from kvsfast.retry import AdaptiveRetry, StandardRetry
 
 if TYPE_CHECKING:
     from mypy_boto3_kinesisvideo import KinesisVideoClient
 
 _DATA_ENDPOINT = re.compile(r"[a-z]-[0-9a-f]{8}\.kinesisvideo\.", re.IGNORECASE)
 _MEDIA_SERVICE = "kinesis_video_media"
+#: Clients of the control plane that are kept, one for each combination of timeouts and kind of endpoint.
+_MOST_CLIENTS = 8
+
+
+_USUAL = EndpointOptions()
 
 
 class Environment:
@@ -64,8 +72,9 @@ class Environment:
             raise UsageError(f"config is {config!r}, expected botocore.config.Config")
         self.endpoint_url = endpoint_url
         self.config = config or Config()
-        self._lock = threading.Lock()
-        self._client: KinesisVideoClient | None = None
+        self._clients: OrderedDict[Hashable, KinesisVideoClient] = OrderedDict()
+        self.after_fork()
+        survive_fork(self)
         self._credentials: CredentialsProvider | None = credentials
         with errors_of_botocore("the configuration"):
             self._settle_session(session, profile_name, keys, credentials)
@@ -88,35 +97,53 @@ class Environment:
                 )
             return self._credentials.get_frozen_credentials()
 
-    def control_client(self, connect_timeout: float, read_timeout: float) -> KinesisVideoClient:
-        """Botocore's client of the control plane, made once, with the timeouts (seconds) of the first call.
+    def after_fork(self) -> None:
+        """Botocore's clients have locks and connections of the parent's."""
+        self._lock = threading.Lock()
+        self._clients.clear()
+
+    def control_client(
+        self, connect_timeout: float, read_timeout: float, endpoint: EndpointOptions = _USUAL
+    ) -> KinesisVideoClient:
+        """Botocore's client of the control plane, made once for each set of arguments (timeouts in seconds).
 
         It does not retry: we do, and attempts would multiply.
         """
+        # What kind of endpoint is meant settles which one is asked, unless the caller said which.
+        kind = None if self.endpoint_url else (endpoint.disable_https, endpoint.fips, endpoint.dual_stack)
+        key = (connect_timeout, read_timeout, kind)
         with self._lock:
-            if self._client is None:
-                create = getattr(self._session, "create_client", None) or self._session.client
-                with errors_of_botocore("GetDataEndpoint"):
-                    self._client = create(
-                        "kinesisvideo",
-                        region_name=self.region,
-                        endpoint_url=self.endpoint_url,
-                        verify=self.verify,
-                        config=self.config.merge(
-                            Config(
-                                connect_timeout=_bounded(connect_timeout),
-                                read_timeout=_bounded(read_timeout),
-                                retries={"total_max_attempts": 1, "mode": "standard"},
-                                user_agent_extra=" ".join(
-                                    filter(None, (_PRODUCT, self.config.user_agent_extra))
-                                ),
-                            )
-                        ),
-                    )
-                _refuse_data_endpoint(
-                    "the configured endpoint of kinesisvideo", self._client.meta.endpoint_url
-                )
-            return self._client
+            if key not in self._clients:
+                self._clients[key] = self._make_client(connect_timeout, read_timeout, kind)
+                if len(self._clients) > _MOST_CLIENTS:
+                    self._clients.popitem(last=False)
+            self._clients.move_to_end(key)
+            return self._clients[key]
+
+    def _make_client(
+        self, connect_timeout: float, read_timeout: float, kind: tuple[bool, bool, bool] | None
+    ) -> KinesisVideoClient:
+        create = getattr(self._session, "create_client", None) or self._session.client
+        changes: dict[str, Any] = {
+            "connect_timeout": _bounded(connect_timeout),
+            "read_timeout": _bounded(read_timeout),
+            "retries": {"total_max_attempts": 1, "mode": "standard"},
+            "user_agent_extra": " ".join(filter(None, (_PRODUCT, self.config.user_agent_extra))),
+        }
+        disable_https, fips, dual_stack = kind or (False, False, False)
+        if kind is not None:
+            changes |= {"use_fips_endpoint": fips, "use_dualstack_endpoint": dual_stack}
+        with errors_of_botocore("GetDataEndpoint"):
+            client: KinesisVideoClient = create(
+                "kinesisvideo",
+                region_name=self.region,
+                endpoint_url=self.endpoint_url,
+                use_ssl=not disable_https,
+                verify=self.verify,
+                config=self.config.merge(Config(**changes)),
+            )
+        _refuse_data_endpoint("the configured endpoint of kinesisvideo", client.meta.endpoint_url)
+        return client
 
     def user_agent(self) -> str:
         """Botocore's own, or the configured one, and ours."""
@@ -140,6 +167,7 @@ class Environment:
             "proxies": self.config.proxies,
             "proxies_config": self.config.proxies_config,
             "tcp_keepalive": bool(keepalive),
+            "max_idle": self.config.max_pool_connections,
         }
 
     def option_defaults(self) -> OptionChanges:
@@ -147,15 +175,24 @@ class Environment:
         defaults: OptionChanges = {"media_endpoint_url": self.media_endpoint_url}
         defaults["connect_timeout"] = _timeout(self.config.connect_timeout)
         defaults["idle_timeout"] = _timeout(self.config.read_timeout)
+        defaults["endpoint_options"] = EndpointOptions(
+            fips=self._flag("use_fips_endpoint"), dual_stack=self._flag("use_dualstack_endpoint")
+        )
         retries = self.config.retries or {}
         attempts = retries.get("total_max_attempts")
         if attempts is None and "max_attempts" in retries:
             attempts = retries["max_attempts"] + 1  # botocore's Config counts repetitions under this name
         if attempts is None:
             attempts = self._settings.get_config_variable("max_attempts")
-        if attempts is not None:
-            defaults["retry"] = StandardRetry(max_attempts=attempts)
+        mode = retries.get("mode") or self._settings.get_config_variable("retry_mode")
+        policy = AdaptiveRetry if mode == "adaptive" else StandardRetry
+        defaults["retry"] = policy() if attempts is None else policy(max_attempts=attempts)
         return defaults
+
+    def _flag(self, name: str) -> bool:
+        given = getattr(self.config, name)
+        value = self._settings.get_config_variable(name) if given is None else given
+        return value is not None and bool(ensure_boolean(value))
 
     # -- how it is found
 

@@ -22,6 +22,7 @@ from kvsfast.errors import (
     TransportTimeout,
     UsageError,
 )
+from kvsfast.retry import THROTTLING_CODES
 
 _CLASSES: dict[str, type[ServiceError]] = {
     cls.__name__: cls
@@ -29,21 +30,12 @@ _CLASSES: dict[str, type[ServiceError]] = {
     if isinstance(cls, type) and issubclass(cls, ServiceError) and cls.__name__.endswith("Exception")
 }
 _TRANSIENT_STATUS = {429, 500, 502, 503, 504}
-#: What the AWS SDKs take for throttling or for a passing fault, besides the statuses.
-_TRANSIENT_CODES = {
+#: What the AWS SDKs take for a passing fault or for throttling, besides the statuses.
+_TRANSIENT_CODES = THROTTLING_CODES | {
     "InternalFailure",
-    "LimitExceededException",
-    "RequestLimitExceeded",
-    "RequestThrottled",
-    "RequestThrottledException",
     "RequestTimeout",
     "RequestTimeoutException",
     "ServiceUnavailable",
-    "SlowDown",
-    "ThrottledException",
-    "Throttling",
-    "ThrottlingException",
-    "TooManyRequestsException",
 }
 _MAX_MESSAGE = 1000
 
@@ -114,8 +106,12 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    value = {key.lower(): value for key, value in headers.items()}.get("retry-after", "")
-    return float(value) if re.fullmatch(r"[0-9]{1,6}", value) else None
+    """Seconds. HTTP's own header has whole seconds (or a date, which is not read), AWS's milliseconds."""
+    lower = {key.lower(): value for key, value in headers.items()}
+    for name, unit in (("x-amz-retry-after", 1000.0), ("retry-after", 1.0)):
+        if re.fullmatch(r"[0-9]{1,9}", value := lower.get(name, "")):
+            return float(value) / unit
+    return None
 
 
 def _from_body(body: bytes) -> tuple[str, str]:

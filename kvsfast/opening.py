@@ -1,4 +1,8 @@
-"""One GetMedia call up to the head of its response: endpoint, credentials, signature, limits, retries."""
+"""One GetMedia call up to the head of its response: endpoint, credentials, signature, limits, retries.
+
+All of it is told as steps (:mod:`kvsfast.steps`): what blocks is ``Work``, what only waits is not, and
+asyncio goes through the same steps as everybody else.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
+from kvsfast.call_log import CallLog
 from kvsfast.endpoint import DataEndpoints, stream_member, stream_name
 from kvsfast.environment import Environment
 from kvsfast.errors import KvsFastError, ServiceError, TransportError, TransportTimeout
@@ -18,9 +24,18 @@ from kvsfast.faults import endpoint_is_suspect, service_error
 from kvsfast.limiter import shared_limiter
 from kvsfast.model import StartSelector
 from kvsfast.options import Options, check_url
-from kvsfast.protocols import Endpoint, Request, Response, Signer, Transport
+from kvsfast.protocols import (
+    Credentials,
+    Endpoint,
+    Request,
+    Response,
+    RetryPacing,
+    Signer,
+    Transport,
+)
 from kvsfast.signer import SigV4
-from kvsfast.stream import HttpBody
+from kvsfast.steps import Pause, Steps, Work
+from kvsfast.stream import HttpBody, read_short
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -55,80 +70,109 @@ class Opener:
     user_agent: str
     signer: Signer = field(default_factory=SigV4)
 
-    def data_endpoint(self, stream: str, options: Options) -> str:
+    def data_endpoint(self, stream: str, options: Options) -> Steps[str]:
         """The URL that GetDataEndpoint tells, or told."""
-        self.environment.credentials()
-        deadline = time.monotonic() + options.deadline
-        return _retry(
-            lambda _: self.endpoints.url_for(stream),
-            options.retry.delay,
-            deadline,
-            f"GetDataEndpoint {stream}",
-        )
+        call = _Call(self, stream, options)
+        yield Work(self.environment.credentials)
+        return (yield from call.retry(lambda _: call.ask_endpoint(), f"GetDataEndpoint {stream}"))
 
-    def open(self, stream: str, start: StartSelector, options: Options) -> tuple[HttpBody, dict[str, Any]]:
+    def open(
+        self, stream: str, start: StartSelector, options: Options
+    ) -> Steps[tuple[HttpBody, dict[str, Any]]]:
         """The body of a response with status 200, and the metadata of the call in botocore's shape.
 
         Until then failures are retried as ``options.retry`` says. The connection counts against the stream's
         limit until the body is closed.
         """
-        return _Call(self, stream, start, options).open()
+        return (yield from _Call(self, stream, options).open(request_body(stream, start)))
 
 
 class _Call:
     """One call and its attempts."""
 
-    def __init__(self, opener: Opener, stream: str, start: StartSelector, options: Options) -> None:
+    def __init__(self, opener: Opener, stream: str, options: Options) -> None:
         self.opener = opener
         self.options = options
         self.stream = stream
-        self.body = request_body(stream, start)
         self.invocation_id = str(uuid.uuid4())
         self.deadline = time.monotonic() + options.deadline
         self.failures: list[dict[str, Any]] = []
+        self.asked = replace(options.endpoint_options, stream=stream)
         self.endpoint_is_known = False
         self.endpoint_was_asked_again = False
-        environment = opener.environment
-        # No endpoint is known before the first attempt: what tells services apart is where one asks for it.
-        self.limit_key = (
-            environment.endpoint_url,
-            options.media_endpoint_url,
-            environment.region,
-            environment.credentials().access_key,
-            stream_name(stream),
-        )
+        self.log = CallLog(log, options.log)
 
-    def open(self) -> tuple[HttpBody, dict[str, Any]]:
-        release = shared_limiter.acquire_connection(
-            self.limit_key, wait=self.options.wait, deadline=self.deadline
-        )
+    def open(self, body: bytes) -> Steps[tuple[HttpBody, dict[str, Any]]]:
+        credentials: Credentials = yield Work(self.opener.environment.credentials)
+        self.limit_key = self._limit_key(credentials)
+        release = yield from shared_limiter.acquire_connection(self.limit_key, wait=self.options.wait)
         try:
-            response = _retry(
-                self.send, self.delay_after, self.deadline, f"GetMedia {self.stream}", self.failures
-            )
+            response = yield from self.retry(partial(self.send, body), f"GetMedia {self.stream}")
             metadata = self.metadata(response)
             log.info("GetMedia %s: request id %s from %s", self.stream, metadata["RequestId"], response.url)
-            body = HttpBody(
+            media = HttpBody(
                 response, idle_timeout=self.options.idle_timeout, deadline=self.deadline, on_close=release
             )
         except BaseException:
             release()
             raise
-        return body, metadata
+        return media, metadata
 
-    def send(self, attempt: int) -> Response:
+    def _limit_key(self, credentials: Credentials) -> tuple[object, ...]:
+        """What tells streams of one name apart: the account (or, where botocore does not know it, the key)
+        and the place. No endpoint is known before the first attempt, so it is where one asks for it."""
+        environment = self.opener.environment
+        return (
+            environment.endpoint_url,
+            self.options.media_endpoint_url,
+            environment.region,
+            getattr(credentials, "account_id", None) or credentials.access_key,
+            stream_name(self.stream),
+        )
+
+    def send(self, body: bytes, attempt: int) -> Steps[Response]:
         """One attempt: a response with status 200, or an error."""
+        self.endpoint_is_known = False
+        endpoint = yield from self.endpoint()
+        self.endpoint_is_known = True
+        yield from shared_limiter.acquire_call(self.limit_key, deadline=self.deadline)
+        response: Response = yield Work(partial(self.exchange, endpoint, body, attempt), discard=_close)
+        return response
+
+    def exchange(self, endpoint: Endpoint, body: bytes, attempt: int) -> Response:
+        """What blocks: fresh credentials, the signature, the request and the head of its response."""
+        options = self.options
+        request = self.signed_request(endpoint, body, attempt)
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TransportTimeout("the deadline passed before the request was sent", retryable=False)
+        self.log.request(request)
+        transport = options.transport or self.opener.transport
+        response = transport.send(
+            request,
+            connect_timeout=min(left, options.connect_timeout),
+            response_timeout=min(left, options.idle_timeout),
+        )
+        try:
+            self.log.response(response)
+            if options.after_response is not None:
+                options.after_response(response)
+            if response.status != 200:
+                text = read_short(response, MAX_ERROR_BODY, min(ERROR_BODY_TIMEOUT, left))
+                raise service_error(response.status, response.headers, text, reason=response.reason)
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def signed_request(self, endpoint: Endpoint, body: bytes, attempt: int) -> Request:
         options = self.options
         environment = self.opener.environment
-        self.endpoint_is_known = False
-        endpoint = self.endpoint()
-        self.endpoint_is_known = True
-        shared_limiter.acquire_call(self.limit_key, deadline=self.deadline)
         request = Request(
             "POST",
             endpoint.url.rstrip("/") + PATH,
             {"Content-Type": "application/json", "User-Agent": self.opener.user_agent, **endpoint.headers},
-            self.body,
+            body,
         )
         if options.before_sign is not None:
             options.before_sign(request)
@@ -139,39 +183,73 @@ class _Call:
             region=endpoint.signing_region or environment.region,
             service=endpoint.signing_name,
         )
+        self.log.signing(request)
         request.headers["amz-sdk-invocation-id"] = self.invocation_id
         request.headers["amz-sdk-request"] = f"attempt={attempt}; max={options.retry.max_attempts}"
         if options.before_send is not None:
             options.before_send(request)
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise TransportTimeout("the deadline passed before the request was sent", retryable=False)
-        transport = options.transport or self.opener.transport
-        response = transport.send(
-            request,
-            connect_timeout=min(left, options.connect_timeout),
-            response_timeout=min(left, options.idle_timeout),
-        )
-        try:
-            if options.after_response is not None:
-                options.after_response(response)
-            if response.status != 200:
-                text = response.read_body(MAX_ERROR_BODY, min(ERROR_BODY_TIMEOUT, left))
-                raise service_error(response.status, response.headers, text, reason=response.reason)
-        except BaseException:
-            response.close()
-            raise
-        return response
+        return request
 
-    def endpoint(self) -> Endpoint:
+    # -- where to
+
+    def endpoint(self) -> Steps[Endpoint]:
         options = self.options
         if options.media_endpoint_url is not None:
             return Endpoint(options.media_endpoint_url)
         if options.endpoint_resolver is not None:
-            endpoint = options.endpoint_resolver(self.stream, region=self.opener.environment.region)
+            endpoint: Endpoint = yield Work(
+                partial(options.endpoint_resolver, self.opener.environment.region, self.asked)
+            )
             check_url("the url of the resolved endpoint", endpoint.url)
             return endpoint
-        return Endpoint(self.opener.endpoints.url_for(self.stream))
+        return Endpoint((yield from self.ask_endpoint()))
+
+    def ask_endpoint(self) -> Steps[str]:
+        options = self.options
+        client = partial(
+            self.opener.environment.control_client,
+            options.connect_timeout,
+            options.idle_timeout,
+            self.asked,
+        )
+        return (yield from self.opener.endpoints.url_for(self.asked, client, options.endpoint_lifetime))
+
+    # -- again
+
+    def retry(self, action: Callable[[int], Steps[Result]], what: str) -> Steps[Result]:
+        """``action(attempt)`` until it works, or until the policy or the deadline says that it will not."""
+        policy = self.options.retry
+        pacing = policy if isinstance(policy, RetryPacing) else None
+        attempt = 0
+        failure: ServiceError | TransportError | None = None
+        while True:
+            attempt += 1
+            while pacing is not None and (held := pacing.hold()) > 0:
+                self.log.retries("%s: attempt %d is held back for %.2f s", what, attempt, held)
+                self._check_time_for(held)
+                yield Pause(held)
+            try:
+                result = yield from action(attempt)
+            except (ServiceError, TransportError) as error:
+                failure = error
+                delay = self.delay_after(attempt, error)
+                if isinstance(error, ServiceError):
+                    error.response["ResponseMetadata"]["RetryAttempts"] = attempt - 1
+                if delay is None or time.monotonic() + delay >= self.deadline:
+                    log.info("%s: attempt %d failed: %s; giving up", what, attempt, error)
+                    raise
+                log.info("%s: attempt %d failed: %s; next in %.2f s", what, attempt, error, delay)
+                self.log.retries("%s: %s of %s", what, type(error).__name__, _record(error, delay))
+                self.failures.append(_record(error, delay))
+                yield Pause(delay)
+            else:
+                if pacing is not None:
+                    pacing.succeeded(failure)
+                return result
+
+    def _check_time_for(self, seconds: float) -> None:
+        if time.monotonic() + seconds >= self.deadline:
+            raise TransportTimeout("the retry policy holds the attempt past the deadline", retryable=False)
 
     def delay_after(self, attempt: int, error: KvsFastError) -> float | None:
         """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, at once."""
@@ -180,7 +258,7 @@ class _Call:
         may_have_moved = was_asked and self.endpoint_is_known and endpoint_is_suspect(error)
         if may_have_moved and not self.endpoint_was_asked_again:
             self.endpoint_was_asked_again = True
-            self.opener.endpoints.forget(self.stream)
+            self.opener.endpoints.forget(self.asked)
             if attempt < self.options.retry.max_attempts:
                 return 0.0
         return delay
@@ -200,30 +278,8 @@ class _Call:
         }
 
 
-def _retry(
-    action: Callable[[int], Result],
-    delay_after: Callable[[int, KvsFastError], float | None],
-    deadline: float,
-    what: str,
-    failures: list[dict[str, Any]] | None = None,
-) -> Result:
-    """``action(attempt)`` until it works, or until ``delay_after`` or the deadline says that it will not."""
-    attempt = 0
-    while True:
-        attempt += 1
-        try:
-            return action(attempt)
-        except (ServiceError, TransportError) as error:
-            delay = delay_after(attempt, error)
-            if isinstance(error, ServiceError):
-                error.response["ResponseMetadata"]["RetryAttempts"] = attempt - 1
-            if delay is None or time.monotonic() + delay >= deadline:
-                log.info("%s: attempt %d failed: %s; giving up", what, attempt, error)
-                raise
-            log.info("%s: attempt %d failed: %s; next in %.2f s", what, attempt, error, delay)
-            if failures is not None:
-                failures.append(_record(error, delay))
-            time.sleep(delay)
+def _close(response: Response) -> None:
+    response.close()
 
 
 def _record(error: ServiceError | TransportError, delay: float) -> dict[str, Any]:

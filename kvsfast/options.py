@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
@@ -11,10 +13,36 @@ from urllib.parse import urlsplit
 
 from kvsfast.errors import UsageError
 from kvsfast.model import Limits
-from kvsfast.protocols import EndpointResolver, Request, Response, RetryPolicy, Signer, Transport
+from kvsfast.protocols import (
+    EndpointOptions,
+    EndpointResolver,
+    Request,
+    Response,
+    RetryPolicy,
+    Signer,
+    Transport,
+)
 from kvsfast.retry import StandardRetry
 
-__all__ = ["OptionChanges", "Options"]
+__all__ = ["LogMode", "OptionChanges", "Options"]
+
+
+class LogMode(enum.Flag):
+    """What a call tells of itself, at level DEBUG, to the loggers below ``kvsfast``: any combination.
+
+    Never a body, and of secrets (keys, session tokens, signatures, proxy passwords) only that they were
+    there. Without any, what matters is still told at level INFO: request ids, failures, and what follows.
+    """
+
+    NONE = 0
+    SIGNING = 1
+    #: Method, URL and headers of each request.
+    REQUEST = 2
+    #: Status and headers of each response.
+    RESPONSE = 4
+    #: Each failed attempt, and the decision about the next one.
+    RETRIES = 8
+    ALL = SIGNING | REQUEST | RESPONSE | RETRIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +70,12 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     #: Finds the data endpoint in place of GetDataEndpoint.
     endpoint_resolver: EndpointResolver | None = None
+    #: What is asked of endpoints: plain HTTP, FIPS, dual stack. Defaults come from config and environment.
+    endpoint_options: EndpointOptions = field(default_factory=EndpointOptions)
+    #: How long an answer of GetDataEndpoint is used, unless it fails before.
+    endpoint_lifetime: float = 40 * 60.0
+    #: What is logged of a call.
+    log: LogMode = LogMode.NONE
     #: Signs in place of Signature Version 4.
     signer: Signer | None = None
     #: Sends in place of urllib3.
@@ -53,7 +87,7 @@ class Options:
     after_response: Callable[[Response], None] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout", "idle_timeout", "deadline"):
+        for name in ("connect_timeout", "idle_timeout", "deadline", "endpoint_lifetime"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
                 raise UsageError(f"{name} is {value!r}, expected seconds greater than 0 (math.inf: no limit)")
@@ -62,6 +96,12 @@ class Options:
                 raise UsageError(f"{name} is {getattr(self, name)!r}, expected True or False")
         if not isinstance(self.limits, Limits):
             raise UsageError(f"limits is {self.limits!r}, expected kvsfast.Limits")
+        if not isinstance(self.endpoint_options, EndpointOptions):
+            raise UsageError(
+                f"endpoint_options is {self.endpoint_options!r}, expected kvsfast.EndpointOptions"
+            )
+        if not isinstance(self.log, LogMode):
+            raise UsageError(f"log is {self.log!r}, expected a kvsfast.LogMode such as LogMode.RETRIES")
         if not callable(getattr(self.retry, "delay", None)) or not hasattr(self.retry, "max_attempts"):
             raise UsageError(
                 f"retry is {self.retry!r}, expected a retry policy such as StandardRetry(max_attempts=3)"
@@ -75,6 +115,10 @@ class Options:
         for name in ("endpoint_resolver", "before_sign", "before_send", "after_response"):
             if getattr(self, name) is not None and not callable(getattr(self, name)):
                 raise UsageError(f"{name} is {getattr(self, name)!r}, expected a function")
+
+    def ends_at(self) -> float:
+        """When a call that begins now must be over, by ``time.monotonic``."""
+        return time.monotonic() + self.deadline
 
     def replace(self, **changes: Unpack[OptionChanges]) -> Options:
         """A copy with some values changed."""
@@ -98,6 +142,9 @@ class OptionChanges(TypedDict, total=False):
     strict: bool
     limits: Limits
     endpoint_resolver: EndpointResolver | None
+    endpoint_options: EndpointOptions
+    endpoint_lifetime: float
+    log: LogMode
     signer: Signer | None
     transport: Transport | None
     before_sign: Callable[[Request], None] | None

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from kvsfast.errors import KvsFastError
+from kvsfast.errors import KvsFastError, UsageError
 
 __all__ = [
     "Credentials",
     "CredentialsProvider",
     "Endpoint",
+    "EndpointOptions",
     "EndpointResolver",
     "Request",
     "Response",
+    "RetryPacing",
     "RetryPolicy",
     "Signer",
     "Transport",
@@ -61,9 +63,8 @@ class Request:
 class Response(Protocol):
     """A response whose head was read and whose body was not.
 
-    The body is read in one of two ways: ``read_body`` for a short one, or, once ``detach`` gave what had
-    come with the head, ``recv_into`` straight from the socket. It is framed as ``is_chunked`` and
-    ``length`` say; with neither it ends when the peer closes.
+    ``detach`` gives what of the body had come with the head, ``recv_into`` the rest, straight from the
+    socket. It is framed as ``is_chunked`` and ``length`` say; with neither it ends when the peer closes.
     """
 
     status: int
@@ -78,29 +79,35 @@ class Response(Protocol):
 
     @property
     def recv_into(self) -> Callable[[Any], int]:
-        """The socket's own method: bytes received, 0 when the peer closed; TimeoutError, OSError."""
+        """The socket's own method: bytes received, 0 when the peer closed; TimeoutError, OSError, and
+        BlockingIOError where it may not wait and nothing is there."""
 
     def detach(self) -> bytes:
         """The raw body bytes that came with the head, maybe none. Never waits."""
 
-    def read_body(self, limit: int, timeout: float) -> bytes:
-        """At most ``limit`` bytes of the body, as far as they came within ``timeout`` seconds."""
+    def fileno(self) -> int:
+        """The socket's descriptor, for who waits in a loop of readiness (asyncio, selectors)."""
 
     def set_timeout(self, seconds: float) -> None:
-        """How long one ``recv_into`` may wait (``math.inf``: for ever)."""
+        """How long one ``recv_into`` may wait (``math.inf``: for ever; 0: not at all)."""
 
     def shutdown(self) -> None:
         """End the connection under a reader that may be blocked in ``recv_into``: it sees the end at once."""
 
+    def finish(self) -> None:
+        """The body was read to its end: instead of ``close``, the connection may be kept for the next
+        request."""
+
     def close(self) -> None:
-        """Give the socket back. Idempotent; not while another thread is in ``recv_into``."""
+        """Close the connection. Idempotent; not while another thread is in ``recv_into``."""
 
 
 class Transport(Protocol):
     """Sends one request over one connection. Safe for use by many threads."""
 
     def send(self, request: Request, *, connect_timeout: float, response_timeout: float) -> Response:
-        """The response, its head read. Seconds each; ``math.inf`` waits for ever.
+        """The response, its head read whole within ``response_timeout``. Seconds each; ``math.inf`` waits
+        for ever.
 
         Raises ConnectFailed, TransportTimeout or TransportError.
         """
@@ -124,6 +131,18 @@ class RetryPolicy(Protocol):
         """Seconds to wait after attempt number ``attempt`` (from 1) failed with ``error``; None: give up."""
 
 
+@runtime_checkable
+class RetryPacing(Protocol):
+    """What a retry policy may do besides: hold attempts back, and learn from what worked."""
+
+    def hold(self) -> float:
+        """Seconds to wait before the next attempt is sent; 0: it counts as sent now. Asked before each
+        attempt, and again after each wait."""
+
+    def succeeded(self, after: KvsFastError | None) -> None:
+        """A call got its response. ``after``: the failure of the attempt before, None if it was the first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where the media of a stream is served, and for whom requests to it are signed.
@@ -137,8 +156,28 @@ class Endpoint:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointOptions:
+    """What is asked of an endpoint. For the control plane, botocore's rules hold (FIPS hosts, dual stack,
+    GovCloud, China); the data endpoint is what the control plane answers.
+
+    ``disable_https``: plain HTTP. ``fips``, ``dual_stack``: hosts of that kind. ``stream``: name or ARN of
+    the stream whose endpoint is looked for, set for each call.
+    """
+
+    disable_https: bool = False
+    fips: bool = False
+    dual_stack: bool = False
+    stream: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("disable_https", "fips", "dual_stack"):
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"{name} is {getattr(self, name)!r}, expected True or False")
+
+
 class EndpointResolver(Protocol):
     """Finds the data endpoint of a stream. A plain function of this shape fits."""
 
-    def __call__(self, stream: str, *, region: str) -> Endpoint:
-        """``stream``: a name or an ARN, already checked. Called before each attempt."""
+    def __call__(self, region: str, options: EndpointOptions) -> Endpoint:
+        """``options.stream``: a name or an ARN, already checked. Called before each attempt; may block."""

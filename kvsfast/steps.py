@@ -33,7 +33,7 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Wait until it is one's turn: for the result of a future that somebody else settles."""
+    """Wait for the result of a future that somebody else settles. A driver that gives up leaves it alone."""
 
     future: Future[Any]
 
@@ -55,6 +55,8 @@ def start(work: Work[Result], spawn: Callable[[Callable[[], None]], object]) -> 
     future: Future[Result] = Future()
 
     def run() -> None:
+        if future.cancelled():
+            return
         try:
             result = work.run()
         except BaseException as error:
@@ -69,6 +71,12 @@ def start(work: Work[Result], spawn: Callable[[Callable[[], None]], object]) -> 
 
     spawn(run)
     return future
+
+
+def abandon(work: Work[Any], future: Future[Any]) -> None:
+    """Nobody waits any more for what :func:`start` began."""
+    if not future.cancel() and future.exception() is None:
+        work.discard(future.result())
 
 
 def drive(steps: Steps[Result], deadline: float = math.inf) -> Result:
@@ -107,8 +115,7 @@ def _perform(step: Step, deadline: float) -> Any:
     try:
         return _result(future, deadline)
     except BaseException:
-        if not future.cancel() and future.exception() is None:
-            step.discard(future.result())
+        abandon(step, future)
         raise
 
 

@@ -20,8 +20,10 @@ from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
 from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator
 from kvsfast._native.parser import FragmentParser
 from kvsfast.errors import StreamClosed, TransportError, TransportTimeout, UsageError
+from kvsfast.forking import generation
 from kvsfast.model import Limits
 from kvsfast.protocols import Response
+from kvsfast.shapes import GetMediaOutput
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -79,6 +81,7 @@ class MediaReader:
         self._failure: Exception | None = None
         self._is_at_end = False
         self._is_closed = False
+        self._born = generation()
         self._busy = threading.Lock()
 
     # -- the four ways of reading
@@ -127,6 +130,12 @@ class MediaReader:
                 return 0
         return buffer.take_into(target)
 
+    def iter_chunks(self, chunk_size: int = 65536) -> Iterator[bytes]:
+        """The raw media in pieces of 1 to ``chunk_size`` bytes, each as soon as it is there: botocore's name
+        for it, for code that comes from there."""
+        while piece := self.read(chunk_size):
+            yield piece
+
     # -- lifecycle
 
     @property
@@ -139,6 +148,8 @@ class MediaReader:
         StreamClosed."""
         self._is_closed = True
         self._source.shutdown()
+        if self._born != generation():
+            self._busy = threading.Lock()  # whoever holds it does not exist in this process
         self._close_source()
 
     def __enter__(self) -> Self:
@@ -159,14 +170,16 @@ class MediaReader:
         try:
             if self._is_closed:
                 raise StreamClosed
+            if self._born != generation():
+                raise UsageError("the stream belongs to the process that opened it; open one after the fork")
             if self._failure is not None:
                 raise self._failure
             if self._is_at_end:
                 return False
             try:
                 more = self._source.fill()
-            except TransportTimeout:
-                raise
+            except (TransportTimeout, BlockingIOError):
+                raise  # nothing was lost, and reading may go on
             except Exception as error:  # of the wire, or of the user's own source
                 if self._is_closed:
                     raise StreamClosed from error
@@ -253,6 +266,15 @@ class MediaStream(MediaReader):
         self.request_id = response_metadata["RequestId"]
         self.response_metadata = response_metadata
 
+    @property
+    def output(self) -> GetMediaOutput:
+        """The response in botocore's shape."""
+        return {
+            "ContentType": self.content_type,
+            "Payload": self,
+            "ResponseMetadata": self.response_metadata,
+        }
+
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         endpoint = self.response_metadata["Endpoint"]
@@ -263,7 +285,9 @@ class HttpBody:
     """The body of a response as a source: straight from the socket into the buffer, framing stripped there.
 
     ``idle_timeout``: seconds without a byte; ``deadline``: when the whole call must be over, by
-    ``time.monotonic``. ``on_close`` is called once, when the connection is given back.
+    ``time.monotonic``. ``on_close`` is called once, when the connection is given back. ``keep``: the
+    connection may serve another request. For media it must not: whether the service counts a connection that
+    is open and idle is not known, and it allows three.
     """
 
     def __init__(
@@ -273,14 +297,20 @@ class HttpBody:
         idle_timeout: float = math.inf,
         deadline: float = math.inf,
         on_close: Callable[[], None] = lambda: None,
+        keep: bool = False,
     ) -> None:
+        self._keep = keep
         self._response = response
         self._recv_into = response.recv_into
         self._idle_timeout = idle_timeout
         self._deadline = deadline
         self._on_close = on_close
+        self._may_wait = True
+        self._received = 0
+        self._decoder: BodyDecoder | None = None
         self._broken: TransportError | None = None
         self._is_closed = False
+        self._born = generation()
         response.set_timeout(idle_timeout)
 
     def attach(self, buffer: ReceiveBuffer) -> None:
@@ -291,12 +321,14 @@ class HttpBody:
 
     def fill(self) -> bool:
         decoder = self._decoder
+        assert decoder is not None, "attach comes first"
         if self._broken is not None:
             raise self._broken
         if decoder.is_complete:
             return False
         early, self._early = self._early, b""
         received = 0 if early else self._receive()
+        self._received += received or len(early)
         try:
             if early:
                 decoder.feed(early)
@@ -310,34 +342,47 @@ class HttpBody:
             self.close()  # at once: the reader may be in no hurry to ask for more
         return True
 
+    # -- for who waits for many sockets at once
+
+    def never_wait(self) -> None:
+        """From now on ``fill`` raises BlockingIOError where it would have to wait."""
+        self._may_wait = False
+        self._response.set_timeout(0.0)
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when ``fill`` is worth another try."""
+        return self._response.fileno()
+
+    @property
+    def patience(self) -> float:
+        """How long to wait for the next bytes, in seconds from now."""
+        return min(self._idle_timeout, max(0.0, self._deadline - time.monotonic()))
+
+    def timed_out(self) -> TransportTimeout:
+        """What a wait that took all of ``patience`` ends with."""
+        if time.monotonic() >= self._deadline:
+            return TransportTimeout(
+                "the deadline of the call has passed while its body was read", retryable=False
+            )
+        return TransportTimeout(f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on")
+
     def _receive(self) -> int:
-        if self._deadline < math.inf:
-            self._limit_wait()
+        if self._may_wait and self._deadline < math.inf:
+            if (patience := self.patience) <= 0:
+                raise self.timed_out()
+            self._response.set_timeout(patience)
         try:
             return self._recv_into(self._buffer)
+        except BlockingIOError:
+            self._buffer.release()
+            raise
         except TimeoutError as error:
             self._buffer.release()
-            if time.monotonic() >= self._deadline:
-                raise self._deadline_passed() from error
-            raise TransportTimeout(
-                f"no media for idle_timeout={self._idle_timeout:g} s; reading may go on"
-            ) from error
+            raise self.timed_out() from error
         except OSError as error:
-            received = self._decoder.wire_bytes
             raise TransportError(
-                f"the connection broke after {received} bytes of the body: {error}"
+                f"the connection broke after {self._received} bytes of the body: {error}"
             ) from error
-
-    def _limit_wait(self) -> None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise self._deadline_passed()
-        self._response.set_timeout(min(left, self._idle_timeout))
-
-    def _deadline_passed(self) -> TransportTimeout:
-        return TransportTimeout(
-            "the deadline of the call has passed while its body was read", retryable=False
-        )
 
     def shutdown(self) -> None:
         if not self._is_closed:
@@ -346,14 +391,43 @@ class HttpBody:
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._response.close()
+            if self._keep and self._is_whole():
+                self._response.finish()
+            else:
+                self._response.close()
             self._on_close()
 
+    def _is_whole(self) -> bool:
+        """The body came to its end, and nothing behind it."""
+        decoder = self._decoder
+        return decoder is not None and decoder.is_complete and decoder.wire_bytes == self._received
+
     def __del__(self) -> None:
-        if not getattr(self, "_is_closed", True):
+        if getattr(self, "_is_closed", True):
+            return
+        if self._born == generation():
             warnings.warn(
                 "a media stream was dropped without close(); use it in a with statement",
                 ResourceWarning,
                 stacklevel=2,
             )
-            self.close()
+        self.close()
+
+
+def read_short(response: Response, limit: int, timeout: float) -> bytes:
+    """At most ``limit`` bytes of a body that is not media, such as an error's, as far as they came within
+    ``timeout`` seconds. The connection is given back."""
+    body = HttpBody(response, deadline=time.monotonic() + timeout, keep=True)
+    buffer = ReceiveBuffer()
+    body.attach(buffer)
+    content = bytearray()
+    try:
+        while len(content) < limit and body.fill():
+            content += buffer.take(min(buffer.readable, limit - len(content)))
+    except TransportError as error:
+        log.debug(
+            "the body of the %d response ended after %d bytes: %s", response.status, len(content), error
+        )
+    finally:
+        body.close()
+    return bytes(content)

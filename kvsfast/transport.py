@@ -1,10 +1,11 @@
-"""One HTTP request over one connection: the only module that knows urllib3 and http.client.
+"""One HTTP request over one connection, which urllib3 makes, proxies and tunnels included.
 
-A GetMedia response lasts until somebody hangs up, so there is nothing to pool: what is shared between calls
-is the TLS context. The head of a response is read by http.client. Its buffer may hold the first bytes of
-the body, which ``detach`` takes out without waiting; from then on bytes go straight from the socket to the
-reader's buffer by ``recv_into``. That way a timeout loses nothing and reading may go on, which the buffered
-readers of http.client and urllib3 do not allow.
+The head of a response is received whole, and what came with it of the body is kept for ``detach``. From
+then on bytes go straight from the socket to the reader's buffer by ``recv_into``. That way a timeout loses
+nothing and reading may go on, which the buffered readers of http.client and urllib3 do not allow.
+
+A GetMedia response lasts until somebody hangs up, and so does its connection. That of an error is kept for
+the next request, so that retries need no new TLS handshake.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import http.client
-import logging
 import math
 import os
 import socket
@@ -20,7 +20,8 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -28,14 +29,14 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import urllib3.exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.util import parse_url
-from urllib3.util.ssltransport import SSLTransport
 
+from kvsfast.connection import HttpResponse, Idle, Line, socket_timeout
 from kvsfast.errors import ConnectFailed, TransportError, TransportTimeout, UsageError
+from kvsfast.forking import survive_fork
+from kvsfast.http_head import receive_head, request_head
 from kvsfast.protocols import Request
 
 __all__ = ["HttpTransport"]
-
-log = logging.getLogger(__name__)
 
 
 class HttpTransport:
@@ -45,6 +46,7 @@ class HttpTransport:
     bundle (file or directory). ``client_cert``: path of a PEM file, or (certificate, key). ``proxies``:
     scheme -> proxy URL as in botocore's Config; None reads the environment (HTTPS_PROXY, NO_PROXY ...).
     ``proxies_config``: botocore's proxy_ca_bundle, proxy_client_cert, proxy_use_forwarding_for_https.
+    ``max_idle``: unused connections that are kept at most.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class HttpTransport:
         proxies: Mapping[str, str] | None = None,
         proxies_config: Mapping[str, Any] | None = None,
         tcp_keepalive: bool = False,
+        max_idle: int = 10,
     ) -> None:
         self._verify = verify
         self._client_cert = client_cert
@@ -67,7 +70,15 @@ class HttpTransport:
             self._socket_options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
         self._context: ssl.SSLContext | None = None
         self._proxy_context: ssl.SSLContext | None = None
+        self._idle = Idle(max_idle)
+        weakref.finalize(self, self._idle.clear)
+        self.after_fork()
+        survive_fork(self)
+
+    def after_fork(self) -> None:
+        """A child makes connections of its own."""
         self._context_lock = threading.Lock()
+        self._idle.after_fork()
 
     def send(self, request: Request, *, connect_timeout: float, response_timeout: float) -> HttpResponse:
         """Connect, send, and read the head of the response. Both timeouts in seconds.
@@ -76,23 +87,62 @@ class HttpTransport:
         TransportError when the connection breaks before the head is complete.
         """
         route = self._route(request.url)
-        conn = self._connection(route, connect_timeout)
+        head = request_head(request, route.target, route.headers)
+        while (line := self._idle.take(route.key)) is not None:
+            try:
+                return self._exchange(line, head, request, route, response_timeout)
+            except TransportTimeout:
+                raise
+            except TransportError:
+                continue  # it ended while nobody looked; nothing of an answer was there
+        line = self._connect(route, connect_timeout)
+        return self._exchange(line, head, request, route, response_timeout)
+
+    def close(self) -> None:
+        """Close the connections that nobody uses. Open responses go on, and so may the transport."""
+        self._idle.clear()
+
+    def _exchange(
+        self, line: Line, head: bytes, request: Request, route: _Route, timeout: float
+    ) -> HttpResponse:
+        sent_at = time.monotonic()
+        until = sent_at + timeout
         try:
-            started = time.monotonic()
-            _connect(conn, route.where, connect_timeout)
-            connected = time.monotonic()
-            sock = conn.sock
-            sock.settimeout(_seconds(response_timeout))
-            head = _exchange(conn, request, route, response_timeout)
-            timings = {
-                "connect": conn.tcp_connected - started,
-                "tls": connected - conn.tcp_connected if route.is_secure else 0.0,
-                "first_byte": time.monotonic() - connected,
-            }
-            return HttpResponse(conn, sock, head, request.url, timings)
+            with _answer_errors(route.where, timeout):
+                line.sock.settimeout(socket_timeout(timeout))
+                line.sock.sendall(head + request.body)
+                answer, early = receive_head(line.sock, until)
+            timings = {**line.timings, "first_byte": time.monotonic() - sent_at}
+            line.timings = {"connect": 0.0, "tls": 0.0}  # of the next request
+            return HttpResponse(line, answer, early, url=request.url, timings=timings, idle=self._idle)
+        except BaseException:
+            line.close()
+            raise
+
+    def _connect(self, route: _Route, timeout: float) -> Line:
+        context = self._tls_context() if route.is_secure else None
+        started = time.monotonic()
+        conn = self._connection(route, timeout)
+        sock: Any = None
+        try:
+            with _connect_errors(route.where, timeout):
+                conn.connect()
+                sock, conn.sock = conn.sock, None
+                if context is not None and isinstance(conn, _PlainConnection):
+                    left = timeout - (time.monotonic() - started) if timeout < math.inf else math.inf
+                    sock.settimeout(max(0.001, left) if left < math.inf else None)
+                    sock = context.wrap_socket(sock, server_hostname=route.host.rstrip("."))
         except BaseException:
             conn.close()
+            if sock is not None:
+                sock.close()
             raise
+        connected = time.monotonic()
+        timings = {
+            "connect": conn.tcp_connected - started,
+            "tls": connected - conn.tcp_connected if route.is_secure else 0.0,
+        }
+        return Line(route.key, sock, conn.peer, timings)
 
     def _route(self, target: str) -> _Route:
         url = urlsplit(target)
@@ -106,17 +156,15 @@ class HttpTransport:
         )
 
     def _connection(self, route: _Route, timeout: float) -> _Connection:
-        common: dict[str, Any] = {"timeout": _seconds(timeout), "socket_options": self._socket_options}
+        common: dict[str, Any] = {"timeout": socket_timeout(timeout), "socket_options": self._socket_options}
         proxy = route.proxy
         if proxy is None:
-            if route.is_secure:
-                return _SecureConnection(route.host, route.port, ssl_context=self._tls_context(), **common)
             return _PlainConnection(route.host, route.port, **common)
         common["proxy"] = parse_url(proxy.geturl())
         conn: _Connection
-        if route.is_secure or proxy.scheme == "https":
-            proxy_context = self._proxy_tls_context() if proxy.scheme == "https" else None
-            common["proxy_config"] = ProxyConfig(proxy_context, route.is_forwarded, None, None)
+        if proxy.scheme == "https":
+            # Two layers of TLS, or one that ends at the proxy: urllib3 makes both.
+            common["proxy_config"] = ProxyConfig(self._proxy_tls_context(), route.is_forwarded, None, None)
             conn = _SecureConnection(
                 proxy.hostname or "", proxy.port, ssl_context=self._tls_context(), **common
             )
@@ -170,6 +218,12 @@ class _Route:
     is_forwarded: bool
 
     @property
+    def key(self) -> tuple[str, ...]:
+        """Requests of equal keys may go over one connection."""
+        proxy = "" if self.proxy is None else self.proxy.geturl()
+        return self.url.scheme, self.host, str(self.port), proxy, str(self.is_forwarded)
+
+    @property
     def is_secure(self) -> bool:
         return self.url.scheme == "https"
 
@@ -192,118 +246,19 @@ class _Route:
         return self.url.geturl() if self.is_forwarded else self.url.path or "/"
 
     @property
+    def headers(self) -> dict[str, str]:
+        """Those that depend on the way. Host is as it is signed: without a port that goes without saying."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port != _DEFAULT_PORT[self.url.scheme]:
+            host = f"{host}:{self.port}"
+        return {"Host": host, **(self.proxy_authorization if self.is_forwarded else {})}
+
+    @property
     def proxy_authorization(self) -> dict[str, str]:
         if self.proxy is None or self.proxy.username is None:
             return {}
         name_and_password = f"{unquote(self.proxy.username)}:{unquote(self.proxy.password or '')}"
         return {"Proxy-Authorization": "Basic " + base64.b64encode(name_and_password.encode()).decode()}
-
-
-_MOST_OF_A_RECORD = 16 * 1024  # plaintext of one TLS record (RFC 8446, section 5.1): a read gives no more
-
-
-class HttpResponse:
-    """A response whose head was read; see :class:`kvsfast.protocols.Response`.
-
-    ``timings``: seconds for ``connect`` (TCP, with DNS), ``tls`` (with the proxy's CONNECT) and
-    ``first_byte`` (from the request sent to the head read). ``tls``: (version, cipher) or None. ``peer``:
-    address and port.
-    """
-
-    def __init__(
-        self,
-        conn: _Connection,
-        sock: socket.socket,
-        head: http.client.HTTPResponse,
-        url: str,
-        timings: Mapping[str, float],
-    ) -> None:
-        self._conn = conn
-        self._sock = sock
-        self._head = head
-        self.status = head.status
-        self.reason = head.reason
-        self.headers: Mapping[str, str] = _Headers(head.getheaders())
-        self.url = url
-        # http.client knows only the bare word; "identity, chunked" says the same.
-        self.is_chunked = (
-            self.headers.get("Transfer-Encoding", "").lower().split(",")[-1].strip() == "chunked"
-        )
-        self.length = None if self.is_chunked else head.length
-        self.timings = timings
-        self.peer = conn.peer
-        cipher = sock.cipher() if hasattr(sock, "cipher") else None
-        self.tls = (cipher[1], cipher[0]) if cipher else None
-
-    @property
-    def recv_into(self) -> Callable[[Any], int]:
-        receive = self._sock.recv_into
-        if self.tls is None:
-            return receive
-        # A size spares SSLSocket a memoryview per record; what the buffer holds bounds it all the same.
-        return lambda buffer: receive(buffer, _MOST_OF_A_RECORD)
-
-    def detach(self) -> bytes:
-        timeout = self._sock.gettimeout()
-        self._sock.settimeout(0)
-        try:
-            return self._head.fp.read1()
-        except OSError:  # nothing there (SSLWantReadError), or a reset, which the next recv_into meets again
-            return b""
-        finally:
-            self._sock.settimeout(timeout)
-
-    def read_body(self, limit: int, timeout: float) -> bytes:
-        until = time.monotonic() + timeout
-        body = bytearray()
-        try:
-            while len(body) < limit and (left := until - time.monotonic()) > 0:
-                self._sock.settimeout(left)
-                piece = self._head.read1(limit - len(body))
-                if not piece:
-                    break
-                body += piece
-        except (OSError, http.client.HTTPException) as error:
-            log.debug("the body of the %d response ended after %d bytes: %s", self.status, len(body), error)
-        return bytes(body)
-
-    def set_timeout(self, seconds: float) -> None:
-        self._sock.settimeout(_seconds(seconds))
-
-    def shutdown(self) -> None:
-        sock = self._sock
-        while isinstance(sock, SSLTransport):  # TLS to the service inside TLS to the proxy
-            sock = sock.socket
-        # The plain socket's method: SSLSocket.shutdown would take the TLS object away from the blocked
-        # reader.
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._head.close()
-        self._conn.close()
-        self._sock.close()
-
-
-class _Headers(dict[str, str]):
-    """Header names in lower case; looked up in any case. Repeated headers are joined by a comma."""
-
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        super().__init__()
-        for name, value in pairs:
-            name = name.lower()
-            self[name] = f"{self[name]}, {value}" if name in self else value
-
-    def __missing__(self, name: str) -> str:
-        if name == (lower := name.lower()):
-            raise KeyError(name)
-        return self[lower]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name.lower(), default)
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
 
 
 class _Timed:
@@ -330,10 +285,6 @@ class _SecureConnection(_Timed, HTTPSConnection):
 
 _Connection = _PlainConnection | _SecureConnection
 _DEFAULT_PORT = {"http": 80, "https": 443}
-
-
-def _seconds(timeout: float) -> float | None:
-    return None if math.isinf(timeout) else timeout
 
 
 def _tls_context(
@@ -365,9 +316,11 @@ def _tls_context(
     return context
 
 
-def _connect(conn: _Connection, where: str, timeout: float) -> None:
+@contextlib.contextmanager
+def _connect_errors(where: str, timeout: float) -> Iterator[None]:
+    """What can go wrong until there is a connection, with what to do about it."""
     try:
-        conn.connect()
+        yield
     except urllib3.exceptions.NewConnectionError as error:  # in urllib3 a kind of ConnectTimeoutError
         if isinstance(error, urllib3.exceptions.NameResolutionError):
             reason = "the name is not known; check host, region and DNS"
@@ -396,17 +349,11 @@ def _connect(conn: _Connection, where: str, timeout: float) -> None:
         ) from error
 
 
-def _exchange(conn: _Connection, request: Request, route: _Route, timeout: float) -> http.client.HTTPResponse:
-    headers = {**route.proxy_authorization, **request.headers} if route.is_forwarded else request.headers
-    where = route.where
+@contextlib.contextmanager
+def _answer_errors(where: str, timeout: float) -> Iterator[None]:
+    """What can go wrong from then on until the head of the response is there."""
     try:
-        conn.putrequest(request.method, route.target)
-        for name, value in headers.items():
-            conn.putheader(name, value)
-        conn.putheader("Content-Length", str(len(request.body)))
-        conn.endheaders(request.body)
-        # Not urllib3's own getresponse: its response hides the socket.
-        return http.client.HTTPConnection.getresponse(conn)
+        yield
     except TimeoutError as error:
         raise TransportTimeout(f"no answer from {where} within {timeout:g} s") from error
     except http.client.RemoteDisconnected as error:
@@ -415,5 +362,3 @@ def _exchange(conn: _Connection, request: Request, route: _Route, timeout: float
         raise TransportError(f"{where} did not answer in HTTP/1.1: {error!r}") from error
     except OSError as error:
         raise TransportError(f"the connection to {where} broke before the answer: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"the request cannot be sent: {error}") from error

@@ -24,6 +24,7 @@ from kvsfast import (
     ConnectFailed,
     ConnectionLimitExceededException,
     Endpoint,
+    EndpointOptions,
     InvalidArgumentException,
     InvalidEndpointException,
     NotAuthorizedException,
@@ -266,8 +267,8 @@ def test_other_signer_transport_and_resolver() -> None:
 
     with Server(respond(b"")) as server:
 
-        def resolver(stream: str, *, region: str) -> Endpoint:
-            assert (stream, region) == ("door", "eu-west-1")
+        def resolver(region: str, options: EndpointOptions) -> Endpoint:
+            assert (options.stream, region) == ("door", "eu-west-1")
             return Endpoint(server.url + "/base/", "us-west-2", "other", {"X-Route": "7"})
 
         transport = Transport(kvsfast.HttpTransport(proxies={}))
@@ -282,7 +283,7 @@ def test_other_signer_transport_and_resolver() -> None:
 
 
 def test_a_resolver_that_gives_no_url() -> None:
-    client = Client(**KEYS, endpoint_resolver=lambda stream, *, region: Endpoint("nowhere"))
+    client = Client(**KEYS, endpoint_resolver=lambda region, options: Endpoint("nowhere"))
     with pytest.raises(UsageError, match="the url of the resolved endpoint is 'nowhere'"):
         client.get_media("door", NOW)
 

@@ -13,6 +13,8 @@ import kvsfast
 from kvsfast.endpoint import DataEndpoints, endpoint_from_url, stream_member, stream_name
 from kvsfast.environment import Environment
 from kvsfast.errors import ServiceError, UsageError
+from kvsfast.protocols import EndpointOptions
+from kvsfast.steps import Turn, Work, drive
 from tests.wire import HANG, Peer, Server, respond
 
 pytestmark = pytest.mark.usefixtures("no_environment")
@@ -51,11 +53,30 @@ def control() -> Iterator[Server]:
         yield server
 
 
-def endpoints_of(control: Server, **keywords: float) -> DataEndpoints:
-    environment = Environment(
-        region_name="eu-west-1", aws_access_key_id="a", aws_secret_access_key="b", endpoint_url=control.url
-    )
-    return DataEndpoints(lambda: environment.control_client(5, 5), **keywords)
+class Endpoints:
+    """DataEndpoints with a blocking face, as the client has it."""
+
+    def __init__(self, control: Server, *, lifetime: float = 60.0, most: int = 100) -> None:
+        self.environment = Environment(
+            region_name="eu-west-1",
+            aws_access_key_id="a",
+            aws_secret_access_key="b",
+            endpoint_url=control.url,
+        )
+        self.endpoints = DataEndpoints(most=most)
+        self.lifetime = lifetime
+
+    def url_for(self, stream: str) -> str:
+        asked = EndpointOptions(stream=stream)
+        return drive(
+            self.endpoints.url_for(asked, lambda: self.environment.control_client(5, 5, asked), self.lifetime)
+        )
+
+    def forget(self, stream: str) -> None:
+        self.endpoints.forget(EndpointOptions(stream=stream))
+
+
+endpoints_of = Endpoints
 
 
 def test_answers_are_remembered_per_stream(control: Server) -> None:
@@ -108,7 +129,31 @@ def test_an_answer_that_is_no_url() -> None:
 
 def test_endpoint_from_url() -> None:
     resolver = endpoint_from_url("https://media:1", signing_region="us-west-2", headers={"X-A": "1"})
-    endpoint = resolver("any", region="eu-west-1")
+    endpoint = resolver("eu-west-1", EndpointOptions(stream="any"))
     assert endpoint == kvsfast.Endpoint("https://media:1", "us-west-2", "kinesisvideo", {"X-A": "1"})
     with pytest.raises(UsageError, match="url is 'nowhere'"):
         endpoint_from_url("nowhere")
+
+
+def test_only_so_many_answers_are_kept(control: Server) -> None:
+    endpoints = endpoints_of(control, most=2)
+    for stream in ("a", "b", "a", "c", "a", "b"):
+        endpoints.url_for(stream)
+    # "b" was the one that had not been used for the longest time when "c" came.
+    assert [json.loads(request.body)["StreamName"] for request in control.requests] == ["a", "b", "c", "b"]
+
+
+def test_who_waits_for_an_answer_asks_again_when_it_fails() -> None:
+    asked = EndpointOptions(stream="door")
+    endpoints = DataEndpoints()
+    first = endpoints.url_for(asked, lambda: pytest.fail("not called here"), 60)
+    second = endpoints.url_for(asked, lambda: pytest.fail("not called here"), 60)
+    assert isinstance(next(first), Work)
+    turn = next(second)
+    assert isinstance(turn, Turn) and not turn.future.done()
+    with pytest.raises(TimeoutError):
+        first.throw(TimeoutError())
+    assert turn.future.done()
+    assert isinstance(second.send(None), Work)
+    second.close()
+    assert not endpoints._asking

@@ -176,7 +176,9 @@ def test_given_credentials_are_those_of_the_control_plane_too() -> None:
 
 def test_control_plane_endpoints(monkeypatch: pytest.MonkeyPatch, config_file: Path) -> None:
     def endpoint(**keywords: Any) -> str:
-        return Environment(**{"region_name": "eu-west-1", **keywords}).control_client(5, 5).meta.endpoint_url
+        environment = Environment(**{"region_name": "eu-west-1", **keywords})
+        kind = environment.option_defaults()["endpoint_options"]
+        return environment.control_client(5, 5, kind).meta.endpoint_url
 
     assert endpoint() == "https://kinesisvideo.eu-west-1.amazonaws.com"
     assert endpoint(config=Config(use_dualstack_endpoint=True)) == "https://kinesisvideo.eu-west-1.api.aws"

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import datetime
 import math
+import select
 import socket
 import ssl
 import threading
@@ -14,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from kvsfast.connection import HttpResponse
 from kvsfast.errors import ConnectFailed, TransportError, TransportTimeout, UsageError
 from kvsfast.protocols import Request
-from kvsfast.transport import HttpResponse, HttpTransport
+from kvsfast.stream import read_short
+from kvsfast.transport import HttpTransport
 from tests.wire import (
     CHUNKED_HEAD,
     HANG,
@@ -28,6 +31,7 @@ from tests.wire import (
     authority,
     head,
     http_chunk,
+    read_request,
     respond,
 )
 
@@ -197,9 +201,8 @@ def test_the_body_of_an_error(transport: HttpTransport, tls: ssl.SSLContext | No
             (65536, 0.05, b"part"),
             (65536, HANG, b"ab"),
         ):
-            response = send(transport, server.url)
-            assert response.read_body(limit, timeout) == expected
-            response.close()
+            assert read_short(send(transport, server.url), limit, timeout) == expected
+            transport.close()
 
 
 def failing(peer_script: Script, **keywords: Any) -> tuple[type[Exception], str]:
@@ -442,3 +445,170 @@ def test_proxies_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_proxy_that_is_no_url() -> None:
     with pytest.raises(UsageError, match="the proxy for http is not a URL"):
         send(HttpTransport(proxies={"http": "ftp://secret@x"}), "http://127.0.0.1:9")
+
+
+def answers(*responses: bytes) -> Script:
+    """One connection that answers several requests; the first was read."""
+
+    def script(peer: Peer) -> None:
+        for response in responses:
+            peer.send(response)
+            if read_request(peer.sock) is None:
+                return
+
+    return script
+
+
+REFUSAL = head("400 Bad Request", Content_Length="2") + b"no"
+
+
+def refused(transport: HttpTransport, server: Server) -> HttpResponse:
+    response = send(transport, server.url)
+    assert (response.status, read_short(response, 100, HANG)) == (400, b"no")
+    return response
+
+
+def test_the_connection_of_an_error_serves_the_next_request(
+    transport: HttpTransport, tls: ssl.SSLContext | None
+) -> None:
+    with Server(answers(REFUSAL, REFUSAL, CHUNKED_HEAD), tls=tls) as server, contextlib.closing(transport):
+        first, second = refused(transport, server), refused(transport, server)
+        assert first.timings["connect"] > 0 and second.timings["connect"] == second.timings["tls"] == 0
+        assert first.peer == second.peer and first.tls == second.tls
+        media = send(transport, server.url)
+        assert media.status == 200 and server.connections == 1
+        other = threading.Thread(target=refused, args=(transport, server))
+        media.close()
+        other.start()
+        other.join(HANG)
+        assert server.connections == 2  # that of the media was closed, not kept
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        head("400 Bad Request", Content_Length="2", Connection="close") + b"no",
+        REFUSAL.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        REFUSAL + b"HTTP/1.1 200 OK",  # what belongs to no request must not answer the next one
+        head("400 Bad Request") + b"no",
+    ],
+    ids=["close", "1.0", "surplus", "no length"],
+)
+def test_connections_that_are_not_used_again(transport: HttpTransport, refusal: bytes) -> None:
+    def once(peer: Peer) -> None:
+        peer.send(refusal)
+        peer.close()
+
+    with Server(once) as server, contextlib.closing(transport):
+        refused(transport, server)
+        refused(transport, server)
+        assert server.connections == 2
+
+
+def test_a_kept_connection_that_ended_is_replaced(transport: HttpTransport) -> None:
+    ended = threading.Event()
+
+    def one_answer(peer: Peer) -> None:
+        peer.send(REFUSAL)
+        ended.wait(HANG)
+        peer.reset()
+
+    def ends_while_asked(peer: Peer) -> None:
+        peer.send(REFUSAL)
+        assert read_request(peer.sock) is not None
+        peer.reset()
+
+    with Server(one_answer, ends_while_asked, answers(REFUSAL)) as server, contextlib.closing(transport):
+        refused(transport, server)
+        ended.set()
+        refused(transport, server)
+        refused(transport, server)
+        assert server.connections == 3
+
+
+def test_few_unused_connections_are_kept() -> None:
+    transport = HttpTransport(proxies={}, max_idle=1)
+    with Server(answers(REFUSAL)) as server, contextlib.closing(transport):
+        responses = [send(transport, server.url) for _ in range(3)]
+        for response in responses:
+            read_short(response, 100, HANG)
+        assert len(transport._idle._lines) == 1
+        transport._idle._lines[0].idle_since -= 100
+        refused(transport, server)
+        assert server.connections == 4
+
+
+def test_a_head_that_trickles_in_ends_in_time(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    def trickle(peer: Peer) -> None:
+        with contextlib.suppress(OSError):  # the client hangs up
+            for byte in head("200 OK", X_Long="x" * 100_000):
+                peer.send(bytes((byte,)))
+                stop.wait(0.01)
+
+    stop = threading.Event()
+    with Server(trickle, tls=tls) as server:
+        with pytest.raises(TransportTimeout, match=r"no answer from .* within 0\.1 s"):
+            send(transport, server.url, response_timeout=0.1)
+        stop.set()
+
+
+def test_heads_that_cannot_be(transport: HttpTransport) -> None:
+    scripts = {
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000: "longer than 65536 bytes",
+        b"HTTP/1.1 200 OK\r\nX-Cut": "ended after 22 bytes",
+        b"SSH-2.0\r\n\r\n": "BadStatusLine",
+    }
+    for content, text in scripts.items():
+
+        def script(peer: Peer, content: bytes = content) -> None:
+            peer.send(content)
+            peer.close()
+
+        with Server(script) as server, pytest.raises(TransportError, match=text):
+            send(transport, server.url)
+
+
+def test_interim_responses_are_passed_over(transport: HttpTransport) -> None:
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+
+    def script(peer: Peer) -> None:
+        peer.send(interim + CHUNKED_HEAD + http_chunk(b"early"))
+        peer.until_closed()
+
+    with Server(script) as server:
+        response = send(transport, server.url)
+        assert (response.status, response.detach()) == (200, http_chunk(b"early"))
+        response.close()
+
+
+@pytest.mark.parametrize("header", [("X-A", "b\r\nX-B: c"), ("X A", "b"), ("X-A", "\N{SNOWMAN}"), ("X-A", 7)])
+def test_headers_that_cannot_be_sent(transport: HttpTransport, header: tuple[str, str]) -> None:
+    request = post("http://127.0.0.1:1")
+    request.headers.update([header])
+    with pytest.raises(UsageError, match="the request cannot be sent"):
+        transport.send(request, connect_timeout=1, response_timeout=1)
+
+
+def test_never_waiting(transport: HttpTransport, tls: ssl.SSLContext | None) -> None:
+    more = threading.Event()
+
+    def script(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD)
+        more.wait(HANG)
+        peer.send(b"late")
+        peer.until_closed()
+
+    with Server(script, tls=tls) as server:
+        response = send(transport, server.url)
+        response.set_timeout(0)
+        window = bytearray(100)
+        with pytest.raises(BlockingIOError):
+            response.recv_into(window)
+        more.set()
+        got = 0
+        while not got:  # the readiness of a TLS socket may be that of a session ticket
+            assert select.select([response.fileno()], [], [], HANG)[0]
+            with contextlib.suppress(BlockingIOError):
+                got = response.recv_into(window)
+        assert window[:got] == b"late"
+        response.close()
