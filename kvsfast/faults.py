@@ -108,8 +108,8 @@ def _header(headers: Mapping[str, str], name: str) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds. HTTP's own header has whole seconds (or a date, which is not read), AWS's milliseconds."""
     lower = {key.lower(): value for key, value in headers.items()}
-    for name, unit in (("x-amz-retry-after", 1000.0), ("retry-after", 1.0)):
-        if re.fullmatch(r"[0-9]{1,9}", value := lower.get(name, "")):
+    for name, digits, unit in (("x-amz-retry-after", 9, 1000.0), ("retry-after", 6, 1.0)):
+        if re.fullmatch(rf"[0-9]{{1,{digits}}}", value := lower.get(name, "")):
             return float(value) / unit
     return None
 

@@ -150,6 +150,11 @@ def test_retry_after(value: str, seconds: float | None) -> None:
     assert service_error(503, {"Retry-After": value}, b"").retry_after == seconds
 
 
+def test_retry_after_in_milliseconds() -> None:
+    assert service_error(503, {"x-amz-retry-after": "1500", "Retry-After": "9"}, b"").retry_after == 1.5
+    assert service_error(503, {"x-amz-retry-after": "soon", "Retry-After": "9"}, b"").retry_after == 9
+
+
 def test_an_endpoint_is_suspect() -> None:
     xml = b"<AccessDeniedException><Message>Unable to determine</Message></AccessDeniedException>"
     denied = {"x-amzn-ErrorType": "AccessDeniedException"}
