@@ -111,6 +111,11 @@ class SqliteCheckpoints:
     ) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        # A connection is part of a circle, and would stay open until the garbage collector finds it.
+        if getattr(self, "_connection", None) is not None:
+            self._disconnect()
+
     def __repr__(self) -> str:
         return f"SqliteCheckpoints({str(self.path)!r})"
 

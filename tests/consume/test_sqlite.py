@@ -3,6 +3,7 @@ SIGKILL at any moment."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import random
@@ -249,16 +250,31 @@ def test_the_file_is_not_open_in_a_child(path: Path) -> None:
     """An inherited connection would take the parent's locks for its own."""
     store = SqliteCheckpoints(path)
     claimed(store).save(FIRST)
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
+    reader, writer = FORK.Pipe(duplex=False)
+
+    def child() -> None:
+        links = [f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd")]
+        opened = [os.readlink(link) for link in links if os.path.lexists(link)]
+        writer.send([each for each in opened if "front-door.db" in each])
+
+    process = FORK.Process(target=child)
+    process.start()
+    process.join(60)
+    assert reader.recv() == []
+    reader.close()
+    writer.close()
+
+
+def test_a_store_that_was_dropped_closes_its_file(path: Path) -> None:
+    store = SqliteCheckpoints(path)
+    claimed(store).save(FIRST)
+    gc.disable()
+    try:
+        del store
         opened = [os.readlink(each.path) for each in os.scandir("/proc/self/fd") if os.path.exists(each.path)]
-        os.write(writer, b"open" if any("front-door.db" in each for each in opened) else b"none")
-        os._exit(0)
-    os.waitpid(child, 0)
-    assert os.read(reader, 4) == b"none"
-    os.close(reader)
-    os.close(writer)
+    finally:
+        gc.enable()
+    assert not [each for each in opened if each.startswith(str(path))]
     assert store.load("front-door") == FIRST
     store.close()
 
