@@ -263,6 +263,8 @@ def test_the_file_is_not_open_in_a_child(path: Path) -> None:
     assert reader.recv() == []
     reader.close()
     writer.close()
+    assert store.load("front-door") == FIRST
+    store.close()
 
 
 def test_a_store_that_was_dropped_closes_its_file(path: Path) -> None:
@@ -275,8 +277,6 @@ def test_a_store_that_was_dropped_closes_its_file(path: Path) -> None:
     finally:
         gc.enable()
     assert not [each for each in opened if each.startswith(str(path))]
-    assert store.load("front-door") == FIRST
-    store.close()
 
 
 # -- SIGKILL
