@@ -5,10 +5,32 @@
 
 It answers GetDataEndpoint and GetMedia over HTTP/1.1 as the real service was seen to: the same documents,
 tags, fragment numbers, HTTP chunks, signatures, errors and limits. boto3's own clients work against it
-unchanged.
+unchanged. docs/emulator.md describes what can be made to happen.
 """
 
-from kvsfast.emulator.faults import Cut, ErrorDocument, Faults, HttpError, RandomFaults, Stall
+from kvsfast.emulator.clock import Clock, ManualClock
+from kvsfast.emulator.faults import Broken, Cut, Drip, ErrorDocument, HttpError, NoAnswer, Stall
+from kvsfast.emulator.options import StreamOptions
+from kvsfast.emulator.plans import Faults, RandomFaults
+from kvsfast.emulator.presets import PRESETS, Preset
+from kvsfast.emulator.producer import Producer
 from kvsfast.emulator.service import Emulator
 
-__all__ = ["Cut", "Emulator", "ErrorDocument", "Faults", "HttpError", "RandomFaults", "Stall"]
+__all__ = [
+    "PRESETS",
+    "Broken",
+    "Clock",
+    "Cut",
+    "Drip",
+    "Emulator",
+    "ErrorDocument",
+    "Faults",
+    "HttpError",
+    "ManualClock",
+    "NoAnswer",
+    "Preset",
+    "Producer",
+    "RandomFaults",
+    "Stall",
+    "StreamOptions",
+]

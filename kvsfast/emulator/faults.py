@@ -1,39 +1,51 @@
-"""What goes wrong, decided once per request: HTTP errors, and the ways in which a response can end badly.
+"""What can go wrong: HTTP errors, no answer at all, and the ways in which a response can end badly or be
+broken.
 
     service.faults.plan("front-door", Cut("reset", inside="frame", fragment=2))
     service.faults.plan("front-door", HttpError("InternalFailure"), times=3)
+    service.faults.plan("front-door", "tls-alert")                     # by name, see presets
 
-Faults planned for a stream are met in order, each by one request. ``RandomFaults`` invents more, by a seed.
+These are values and say only what happens; :mod:`plans` says to whom.
 """
 
 from __future__ import annotations
 
-import random
-import threading
-from collections import defaultdict, deque
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
+from kvsfast.emulator.connection import Leaving
 from kvsfast.emulator.refusal import Refusal, Spelling
 from kvsfast.errors import UsageError
 
 __all__ = [
+    "EMPTY_BODY",
+    "ENDINGS",
+    "PLACES",
     "BodyFault",
+    "Broken",
     "Cut",
+    "Drip",
+    "Ending",
     "ErrorDocument",
     "Fault",
-    "Faults",
     "HttpError",
+    "NoAnswer",
     "Operation",
     "Place",
-    "RandomFaults",
     "Stall",
 ]
 
 Operation = Literal["GetDataEndpoint", "GetMedia"]
 #: Parts of a fragment, in order. In the middle of the first four; at the end of the whole fragment.
 Place = Literal["header", "tags", "frame", "trailer", "end"]
-PLACES: tuple[Place, ...] = ("header", "tags", "frame", "trailer", "end")
+PLACES: tuple[Place, ...] = get_args(Place)
+Ending = Literal["eof"] | Leaving
+ENDINGS: tuple[Ending, ...] = ("eof", *get_args(Leaving))
+
+
+def _must_be_one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} is {value!r}, expected one of {', '.join(map(str, allowed))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class HttpError:
     spelling: Spelling = "json"
     error_header: str | None = "x-amzn-ErrorType"
     suffix: str = ""
+    message_key: str | None = None
     retry_after: float | None = None
 
     def __post_init__(self) -> None:
@@ -60,8 +73,24 @@ class HttpError:
             spelling=self.spelling,
             error_header=self.error_header,
             suffix=self.suffix,
+            message_key=self.message_key,
             retry_after=self.retry_after,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """The request is read, and no byte comes back: the connection ends, or stays silent.
+
+    ``how``: "close", "reset", "fin", "half-close" or "alert" as of :class:`Cut`; "stall", nothing happens for
+    ``seconds`` (None: until the client leaves), then the connection is closed.
+    """
+
+    how: Leaving | Literal["stall"] = "close"
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        _must_be_one_of("how", self.how, (*get_args(Leaving), "stall"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +102,7 @@ class _Positioned:
     inside: Place = "frame"
 
     def __post_init__(self) -> None:
-        if self.inside not in PLACES:
-            raise UsageError(f"inside is {self.inside!r}, expected one of {', '.join(PLACES)}")
+        _must_be_one_of("inside", self.inside, PLACES)
         if self.fragment < 0 or (self.after_bytes or 0) < 0:
             raise UsageError(
                 "a fault cannot lie before the response: fragment and after_bytes are at least 0"
@@ -85,17 +113,18 @@ class _Positioned:
 class Cut(_Positioned):
     """The response ends early.
 
-    ``how``: "eof", the HTTP body ends as it should and only the media is cut; "close", the connection is
-    closed in the middle of an HTTP chunk, or, at the end of a fragment, with the terminal HTTP chunk missing;
-    "reset", the connection breaks with RST after the bytes before it were received.
+    ``how``: "eof", the HTTP body ends as it should and only the media is cut. All others end in the middle of
+    an HTTP chunk, or, at the end of a fragment, with the terminal HTTP chunk missing: "close", the connection
+    is closed in order; "fin", over TLS without its close_notify; "half-close", the service closes its side
+    and keeps the connection, and its slot, until the client leaves; "reset", RST after the bytes before it
+    were received; "alert", a fatal TLS alert. Over plain TCP "fin" and "alert" are a "close".
     """
 
-    how: Literal["eof", "close", "reset"]
+    how: Ending
 
     def __post_init__(self) -> None:
         super(Cut, self).__post_init__()
-        if self.how not in ("eof", "close", "reset"):
-            raise UsageError(f'how is {self.how!r}, expected "eof", "close" or "reset"')
+        _must_be_one_of("how", self.how, ENDINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,89 +135,53 @@ class Stall(_Positioned):
 
 
 @dataclass(frozen=True, slots=True)
+class Drip(_Positioned):
+    """From the place on, one byte of the response (framing and all) every ``seconds``, ``count`` times.
+
+    Then it goes on at full speed; with None it drips to its end.
+    """
+
+    seconds: float = 0.1
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Broken(_Positioned):
+    """The response goes on with bytes that cannot be.
+
+    ``what``: "media", eight zero bytes in place of the beginning of an element (at ``inside``: the EBML
+    header, the first Tags, a block in the middle, the trailer); "framing", a chunk size that is no number,
+    and the connection is closed.
+    """
+
+    what: Literal["media", "framing"] = "media"
+
+    def __post_init__(self) -> None:
+        super(Broken, self).__post_init__()
+        _must_be_one_of("what", self.what, ("media", "framing"))
+        if self.what == "media" and self.inside == "end" and self.after_bytes is None:
+            raise UsageError("there is no element at the end of a fragment whose bytes could be broken")
+
+
+@dataclass(frozen=True, slots=True)
 class ErrorDocument:
-    """Instead of its n-th fragment (from 0) the response has an error written into the media, and ends."""
+    """Instead of its n-th fragment (from 0) the response has an error written into the media, and ends.
+
+    ``names``: "error", ERROR_CODE and ERROR_ID as seen from the service; "exception", EXCEPTION_ERROR_CODE
+    with the number and EXCEPTION_MESSAGE, as GetMediaForFragmentList is documented (API reference).
+    """
 
     error_id: int
     error_code: str = "INTERNAL_ERROR"
     fragment: int = 0
+    names: Literal["error", "exception"] = "error"
+
+    def __post_init__(self) -> None:
+        _must_be_one_of("names", self.names, ("error", "exception"))
 
 
-BodyFault = Cut | Stall | ErrorDocument
-Fault = HttpError | BodyFault
+BodyFault = Cut | Stall | Drip | Broken | ErrorDocument
+Fault = HttpError | NoAnswer | BodyFault
 
 #: An answer of 200 without a body.
 EMPTY_BODY = Cut("eof", after_bytes=0)
-
-
-class Faults:
-    """The faults that were planned, and nothing else."""
-
-    def __init__(self) -> None:
-        self._planned: dict[tuple[str, Operation], deque[Fault]] = defaultdict(deque)
-        self._lock = threading.Lock()
-
-    def plan(self, stream: str, *faults: Fault, times: int = 1, operation: Operation = "GetMedia") -> None:
-        """The next requests for the stream meet these faults, one each; the whole row ``times`` times."""
-        if operation == "GetDataEndpoint" and not all(isinstance(fault, HttpError) for fault in faults):
-            raise UsageError(
-                "GetDataEndpoint has no media that could be cut: only an HttpError can be planned"
-            )
-        with self._lock:
-            self._planned[stream, operation].extend(faults * times)
-
-    def decide(self, stream: str, operation: Operation) -> Fault | None:
-        """The fault of one request; it is used up."""
-        with self._lock:
-            planned = self._planned[stream, operation]
-            return planned.popleft() if planned else None
-
-
-class RandomFaults(Faults):
-    """Planned faults first; otherwise each GetMedia request meets one with probability ``share``.
-
-    What the n-th request for a stream meets depends on the seed, the stream's name and n alone.
-    """
-
-    def __init__(self, seed: int, share: float = 0.5) -> None:
-        super().__init__()
-        self._seed = seed
-        self._share = share
-        self._requests: dict[str, int] = defaultdict(int)
-
-    def decide(self, stream: str, operation: Operation) -> Fault | None:
-        planned = super().decide(stream, operation)
-        if planned is not None or operation != "GetMedia":
-            return planned
-        with self._lock:
-            self._requests[stream] += 1
-            source = random.Random(f"{self._seed}/{stream}/{self._requests[stream]}")
-        return _random_fault(source) if source.random() < self._share else None
-
-
-def _random_fault(source: random.Random) -> Fault:
-    fragment = source.randrange(4)
-    inside = source.choice(PLACES)
-    match source.choice(("http", "cut", "cut", "cut", "bytes", "stall", "document", "empty")):
-        case "http":
-            return HttpError(
-                source.choice(
-                    (
-                        "ClientLimitExceededException",
-                        "ConnectionLimitExceededException",
-                        "InternalFailure",
-                        "ServiceUnavailable",
-                        "ThrottlingException",
-                    )
-                )
-            )
-        case "cut":
-            return Cut(source.choice(("eof", "close", "reset")), fragment=fragment, inside=inside)
-        case "bytes":
-            return Cut(source.choice(("eof", "close", "reset")), after_bytes=int(2 ** source.uniform(0, 20)))
-        case "stall":
-            return Stall(source.uniform(0.01, 0.5), fragment=fragment, inside=inside)
-        case "document":
-            return ErrorDocument(source.choice((3000, 3002, 4503, 5000)), fragment=fragment)
-        case _:
-            return EMPTY_BODY

@@ -9,14 +9,16 @@ import ssl
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
+from kvsfast.emulator.clock import Clock
 from kvsfast.emulator.connection import Connection, Disconnected, will_reset
 from kvsfast.emulator.refusal import Refusal, unknown_operation
+from kvsfast.emulator.tls import send_goodbye
 
-__all__ = ["Answer", "HttpServer", "Request", "Streaming"]
+__all__ = ["Answer", "Handler", "HttpServer", "Request", "Streaming", "Unanswered"]
 
 logger = logging.getLogger("kvsfast.emulator")
 
@@ -48,11 +50,20 @@ class Streaming(NamedTuple):
     finish: Callable[[], None]
 
 
+class Unanswered(NamedTuple):
+    """No answer at all; ``leave`` ends the connection."""
+
+    leave: Callable[[Connection], None]
+
+
+Handler = Callable[[Request], Answer | Streaming | Unanswered]
+
+
 class HttpServer(ThreadingHTTPServer):
     """Serves ``operations`` (path -> function) on a loopback port.
 
-    A request for anything else gets the front door's 403. ``close`` ends every connection and joins every
-    thread.
+    A request for anything else gets the front door's 403. ``operations`` may be replaced while it runs.
+    ``close`` ends every connection and joins every thread.
     """
 
     daemon_threads = False
@@ -63,18 +74,19 @@ class HttpServer(ThreadingHTTPServer):
     def __init__(
         self,
         port: int,
-        operations: Mapping[str, Callable[[Request], Answer | Streaming]],
+        operations: Mapping[str, Handler],
+        clock: Clock,
         *,
         tls: ssl.SSLContext | None,
-        bandwidth: float | None = None,
         gather: bool = True,
     ) -> None:
         super().__init__((LOOPBACK, port), _Handler)
         self.operations = operations
-        self.bandwidth = bandwidth
-        self.gather = gather
+        self._clock = clock
+        self._gather = gather
         self._tls = tls
         self._connections: set[socket.socket] = set()
+        self._responding: set[Connection] = set()
         self._lock = threading.Lock()
         self._is_closing = False
         self._thread = threading.Thread(target=self._accept, name="kvsfast-emulator")
@@ -94,11 +106,28 @@ class HttpServer(ThreadingHTTPServer):
                 socket.create_connection((LOOPBACK, self.server_port), timeout=5).close()
             self._thread.join()
         with self._lock:
+            for responding in self._responding:
+                responding.close_soon()
             for connection in self._connections:
                 with contextlib.suppress(OSError):
                     # Of the plain socket: an SSLSocket's own shutdown drops its state under its thread.
                     socket.socket.shutdown(connection, socket.SHUT_RDWR)
         self.server_close()
+
+    @contextlib.contextmanager
+    def responding(self, sock: socket.socket) -> Iterator[Connection]:
+        """What a response is written to. It is told if the server closes meanwhile."""
+        connection = Connection(sock, self._clock, gather=self._gather)
+        with self._lock:
+            self._responding.add(connection)
+        try:
+            if self._is_closing:
+                raise Disconnected("the service is being closed")
+            yield connection
+        finally:
+            with self._lock:
+                self._responding.discard(connection)
+            connection.release()
 
     def _accept(self) -> None:
         while not self._is_closing:
@@ -136,6 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: HttpServer
+    _says_goodbye = True
 
     def setup(self) -> None:
         super().setup()
@@ -144,11 +174,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         super().finish()
-        if isinstance(self.connection, ssl.SSLSocket) and not will_reset(self.connection):
-            # Say goodbye (close_notify) and do not wait for the answer.
-            with contextlib.suppress(OSError, ValueError):
-                self.connection.setblocking(False)
-                self.connection.unwrap()
+        if isinstance(self.connection, ssl.SSLSocket) and self._says_goodbye:
+            send_goodbye(self.connection)
 
     def do_POST(self) -> None:
         request_id = str(uuid.uuid4())
@@ -158,14 +185,17 @@ class _Handler(BaseHTTPRequestHandler):
             logger.info("%s %s: %s %s", self.command, self.path, refusal.status, refusal)
             self._respond(refusal.status, request_id, refusal.headers, refusal.body)
             return
-        if isinstance(answer, Answer):
-            self._respond(200, request_id, {"Content-Type": "application/json"}, answer.body)
-        else:
-            self._stream(request_id, answer)
+        match answer:
+            case Answer():
+                self._respond(200, request_id, {"Content-Type": "application/json"}, answer.body)
+            case Streaming():
+                self._stream(request_id, answer)
+            case Unanswered():
+                self._leave(answer)
 
     do_GET = do_PUT = do_DELETE = do_HEAD = do_POST  # noqa: N815
 
-    def _answer(self) -> Answer | Streaming:
+    def _answer(self) -> Answer | Streaming | Unanswered:
         request = Request(
             self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, self._body()
         )
@@ -203,24 +233,33 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _stream(self, request_id: str, answer: Streaming) -> None:
-        connection = Connection(self.connection, bandwidth=self.server.bandwidth, gather=self.server.gather)
+        sent = 0
         try:
-            self._head(200, request_id, {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked"})
-            answer.write(connection)
+            with self.server.responding(self.connection) as connection:
+                self._head(
+                    200, request_id, {"Content-Type": answer.content_type, "Transfer-Encoding": "chunked"}
+                )
+                try:
+                    answer.write(connection)
+                finally:
+                    self._says_goodbye, sent = connection.says_goodbye, connection.bytes_sent
             self.close_connection = self.close_connection or connection.is_over
         except OSError as error:
             self.close_connection = True
-            logger.info(
-                "%s %s: the client left after %d bytes: %s",
-                self.command,
-                self.path,
-                connection.bytes_sent,
-                error,
-            )
+            logger.info("%s %s: the client left after %d bytes: %s", self.command, self.path, sent, error)
         else:
-            logger.info("%s %s: 200, %d bytes", self.command, self.path, connection.bytes_sent)
+            logger.info("%s %s: 200, %d bytes", self.command, self.path, sent)
         finally:
             answer.finish()
+
+    def _leave(self, answer: Unanswered) -> None:
+        self.close_connection = True
+        logger.info("%s %s: no answer", self.command, self.path)
+        with contextlib.suppress(OSError), self.server.responding(self.connection) as connection:
+            try:
+                answer.leave(connection)
+            finally:
+                self._says_goodbye = connection.says_goodbye
 
     def log_message(self, format: str, *args: Any) -> None:
         # Requests are logged where they are answered; what is left is malformed HTTP.

@@ -1,61 +1,35 @@
-"""The local service itself: streams made from files, GetDataEndpoint and GetMedia over them."""
+"""The local service itself: its streams, its two ports, and all that can be done to them while it runs."""
 
 from __future__ import annotations
 
-import json
 import os
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from kvsfast.emulator.body import write_error_document
-from kvsfast.emulator.connection import Connection
-from kvsfast.emulator.faults import Faults, HttpError, Operation
+from kvsfast.emulator.api import Api
+from kvsfast.emulator.clock import Clock
+from kvsfast.emulator.faults import BodyFault, Ending, Fault, HttpError, Operation
 from kvsfast.emulator.framing import Framing, Pieces
-from kvsfast.emulator.limits import StreamLimits
 from kvsfast.emulator.media import Media, Source
-from kvsfast.emulator.refusal import Refusal
-from kvsfast.emulator.server import Answer, HttpServer, Request, Streaming
-from kvsfast.emulator.session import Prepared, Session, SessionOptions
-from kvsfast.emulator.signature import Credentials, SignatureCheck
-from kvsfast.emulator.stream import FragmentNotFound, Stream
+from kvsfast.emulator.options import StreamOptions
+from kvsfast.emulator.plans import Faults, fault_of
+from kvsfast.emulator.prepared import Prepared
+from kvsfast.emulator.producer import Producer
+from kvsfast.emulator.refusal import ERRORS
+from kvsfast.emulator.served import Served
+from kvsfast.emulator.server import HttpServer
+from kvsfast.emulator.signature import CLOCK_SKEW, Credentials, SignatureCheck
+from kvsfast.emulator.stream import Stream
 from kvsfast.errors import UsageError
-from kvsfast.model import StartSelector
-from kvsfast.tags import IN_STREAM_ERRORS
 
 if TYPE_CHECKING:
-    from kvsfast.emulator.tls import LocalAuthority
+    from kvsfast.emulator.tls import Certificate, LocalAuthority, TlsVersion
 
 __all__ = ["Emulator"]
 
-#: What a response says it is, though the document is Matroska: that is the real service's word for it.
-CONTENT_TYPE = "video/webm"
 ACCOUNT = "123456789012"
-#: What GetMedia writes into the media when it is asked for a fragment that it does not have.
-FRAGMENT_NOT_FOUND = 4000
-
-_API_NAMES = {
-    "PUT_MEDIA",
-    "GET_MEDIA",
-    "LIST_FRAGMENTS",
-    "GET_MEDIA_FOR_FRAGMENT_LIST",
-    "GET_HLS_STREAMING_SESSION_URL",
-    "GET_DASH_STREAMING_SESSION_URL",
-    "GET_CLIP",
-    "GET_IMAGES",
-}
-
-
-class _Served:
-    """A stream, its media ready to be sent, and its limits."""
-
-    def __init__(self, stream: Stream, prepared: Prepared, *, limits: bool) -> None:
-        self.stream = stream
-        self.prepared = prepared
-        self.endpoint_limits = StreamLimits("GetDataEndpoint", stream.name, enabled=limits)
-        self.media_limits = StreamLimits("GetMedia", stream.name, enabled=limits)
 
 
 class Emulator:
@@ -72,18 +46,17 @@ class Emulator:
     the real wire) instead of many at once.
 
     ``port``, ``media_port``: of the control plane and of GetMedia (0: any free one). ``tls``: serve https
-    with a certificate made for this run (needs ``kvsfast[tls]``). ``credentials``: the one (access key,
-    secret key) that is let in; requests must be signed for ``region``.
+    with a certificate made for this run (needs ``kvsfast[tls]``); ``certificate`` and ``tls_version``: which
+    one, see :mod:`tls`. ``credentials``: the (access key, secret key), or with a session token, that are let
+    in; requests must be signed for ``region``, at most ``clock_skew`` seconds away from ``clock`` (None: at
+    any time).
 
-    ``limits``: keep the service's 5 calls a second and 3 connections per stream. ``bandwidth`` (bytes per
-    second) and ``fragments_per_second`` slow each response down; the service's own are 25e6 and 5.
-    ``session_seconds``: a response ends after this time. ``idle_seconds``: a response ends when there was
-    nothing to send for so long; by default 3 in real time, else 0. ``retention_seconds``: how far back
-    EARLIEST reaches.
+    ``limits`` to ``retention_seconds``: of each stream, see :class:`options.StreamOptions`; ``configure``
+    changes them for one. ``idle_seconds`` is by default 3 in real time, else 0.
 
     ``producer_start``: producer time of the first fragment in epoch seconds. ``opaque_tokens``: continuation
-    tokens that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults`. ``clock``:
-    the service's idea of epoch seconds. ``seed`` settles all that looks random.
+    tokens that differ from the fragment numbers. ``faults``: what goes wrong, see :mod:`faults` and
+    :mod:`plans`. ``clock``: the service's time, see :mod:`clock`. ``seed`` settles all that looks random.
     """
 
     def __init__(
@@ -97,8 +70,14 @@ class Emulator:
         port: int = 0,
         media_port: int = 0,
         tls: bool = False,
-        credentials: tuple[str, str] = ("KVSFASTLOCALACCESS00", "kvsfast-local-secret"),
+        certificate: Certificate = "valid",
+        tls_version: TlsVersion | None = None,
+        credentials: tuple[str, str] | tuple[str, str, str] = (
+            "KVSFASTLOCALACCESS00",
+            "kvsfast-local-secret",
+        ),
         region: str = "us-east-1",
+        clock_skew: float | None = CLOCK_SKEW,
         limits: bool = True,
         bandwidth: float | None = None,
         fragments_per_second: float | None = None,
@@ -108,52 +87,56 @@ class Emulator:
         producer_start: float | None = None,
         opaque_tokens: bool = False,
         faults: Faults | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Clock | None = None,
         seed: int = 0,
     ) -> None:
         if pace not in ("max", "realtime"):
             raise UsageError(f'pace is {pace!r}, expected "max" or "realtime"')
-        for option, value in {"bandwidth": bandwidth, "fragments_per_second": fragments_per_second}.items():
-            if value is not None and not value > 0:
-                raise UsageError(f"{option} is {value!r}, expected more than 0, or None for no limit")
-        live = pace == "realtime"
-        self.credentials = Credentials(*credentials)
         self.region = region
         self.faults = Faults() if faults is None else faults
-        self._clock = clock
-        self._limits = limits
-        self._bandwidth = bandwidth
+        self.clock = Clock() if clock is None else clock
+        self._live = pace == "realtime"
         self._gather = gather
         self._ports = (port, media_port)
-        self._tls = tls
-        self._options = SessionOptions(
-            session_seconds=session_seconds,
-            idle_seconds=(3.0 if live else 0.0) if idle_seconds is None else idle_seconds,
+        self._tls: tuple[Certificate, TlsVersion | None] | None = (certificate, tls_version) if tls else None
+        self._options = StreamOptions(
+            limits=limits,
+            bandwidth=bandwidth,
             fragments_per_second=fragments_per_second,
+            session_seconds=session_seconds,
+            idle_seconds=(3.0 if self._live else 0.0) if idle_seconds is None else idle_seconds,
+            retention_seconds=retention_seconds,
         )
-        self._check_signature = SignatureCheck(self.credentials, region, clock)
-        framing = Framing(pieces, seed=seed)
+        self._signature = SignatureCheck(Credentials(*credentials), region, self.clock, clock_skew)
+        self._framing = Framing(pieces, seed=seed)
         # Many streams may be made from one file; it is loaded and framed once.
         loaded: dict[str | int, tuple[Media, Prepared]] = {}
         self._sources: dict[str, tuple[Media, Prepared]] = {}
         for name, source in streams.items():
             key = str(source) if isinstance(source, str | os.PathLike) else id(source)
             if key not in loaded:
-                media = Media(source)
-                loaded[key] = media, Prepared(media, framing, by_frame=live)
+                loaded[key] = self._load(source)
             self._sources[name] = loaded[key]
         self._stream_options: dict[str, Any] = {
-            "live": live,
+            "live": self._live,
             "loop": loop,
-            "retention_ms": None if retention_seconds is None else int(retention_seconds * 1000),
             "producer_start_ms": None if producer_start is None else round(producer_start * 1000),
             "opaque_tokens": opaque_tokens,
-            "seed": seed,
         }
-        self._streams: dict[str, _Served] = {}
+        self._seed = seed
+        self._streams: dict[str, Served] = {}
+        self._api = Api(
+            streams=self._streams,
+            clock=self.clock,
+            signature=self._signature,
+            framing=self._framing,
+            faults=self.faults,
+            media_url=lambda: self.media_endpoint_url,
+        )
         self._closed = threading.Event()
         self._control: HttpServer | None = None
         self._media: HttpServer | None = None
+        self._former: list[HttpServer] = []
         self._authority: LocalAuthority | None = None
 
     # -- life
@@ -170,28 +153,23 @@ class Emulator:
         return self
 
     def _open(self) -> None:
-        context = None
-        if self._tls:
+        if self._tls is not None:
             from kvsfast.emulator.tls import LocalAuthority
 
-            self._authority = LocalAuthority()
-            context = self._authority.server_context
+            self._authority = LocalAuthority(*self._tls)
         for name, (media, prepared) in self._sources.items():
-            stream = Stream(name, media, now_ms=self._now_ms, **self._stream_options)
-            self._streams[name] = _Served(stream, prepared, limits=self._limits)
-        control = {"/getDataEndpoint": self._get_data_endpoint}
-        media_plane = {"/getMedia": self._get_media}
-        self._control = HttpServer(self._ports[0], control, tls=context)
-        self._media = HttpServer(
-            self._ports[1], media_plane, tls=context, bandwidth=self._bandwidth, gather=self._gather
-        )
+            self._serve(name, media, prepared)
+        context = self._authority.server_context if self._authority else None
+        control = {"/getDataEndpoint": self._api.get_data_endpoint}
+        self._control = HttpServer(self._ports[0], control, self.clock, tls=context)
+        self._media = self._media_server(self._ports[1])
         self._control.start()
         self._media.start()
 
     def close(self) -> None:
         """End every response and connection, and wait for their threads. Once is enough."""
         self._closed.set()
-        for server in (self._control, self._media):
+        for server in (self._control, self._media, *self._former):
             if server is not None:
                 server.close()
         if self._authority is not None:
@@ -232,125 +210,158 @@ class Emulator:
         self._running(self._control)
         return self._authority.certificate_path if self._authority else None
 
+    @property
+    def credentials(self) -> Credentials:
+        """Those that are let in at the moment."""
+        return self._signature.credentials
+
     def client_options(self) -> dict[str, Any]:
         """Keyword arguments for ``boto3.client("kinesisvideo", ...)`` and for ``kvsfast.Client``."""
-        return {
+        options = {
             "region_name": self.region,
             "endpoint_url": self.endpoint_url,
             "verify": self.ca_certificate_path or True,
             "aws_access_key_id": self.credentials.access_key,
             "aws_secret_access_key": self.credentials.secret_key,
         }
+        if self.credentials.token is not None:
+            options["aws_session_token"] = self.credentials.token
+        return options
+
+    # -- a stream
 
     def stream(self, name: str) -> Stream:
         """The stream of this name: its fragments, their numbers and times."""
-        self._running(self._control)
-        return self._streams[name].stream
-
-    def open_connections(self, name: str) -> int:
-        """How many GetMedia responses of the stream are going on."""
-        self._running(self._control)
-        return self._streams[name].media_limits.open_connections
+        return self._served(name).stream
 
     def stream_arn(self, name: str) -> str:
         """The stream's ARN."""
         return f"arn:aws:kinesisvideo:{self.region}:{ACCOUNT}:stream/{name}/{self.stream(name).created_ms}"
 
+    def open_connections(self, name: str) -> int:
+        """How many GetMedia responses of the stream are going on."""
+        return self._served(name).media_limits.open_connections
+
+    def configure(self, name: str, **options: Any) -> None:
+        """Change options of this stream from now on, by the names of :class:`options.StreamOptions`."""
+        self._served(name).configure(**options)
+
+    def producer(self, name: str, *, start: float | None = None) -> Producer:
+        """A producer for the stream. ``start``: its first producer time in epoch seconds."""
+        start_ms = None if start is None else round(start * 1000)
+        return Producer(self.stream(name), self.clock.now_ms(), start_ms)
+
+    def expire(self, name: str, count: int = 1) -> list[str]:
+        """The retention passes for the oldest ``count`` fragments. Tells their numbers."""
+        return self.stream(name).trim(count)
+
+    def end_responses(self, name: str, how: Ending = "eof") -> None:
+        """End all open responses of the stream, ``how`` as of :class:`faults.Cut`.
+
+        One that waits ends at once; one whose client does not read, when it reads again.
+        """
+        self._served(name).end_responses(how)
+
     def fail_next(self, stream: str, code: str, *, times: int = 1, operation: Operation = "GetMedia") -> None:
         """The next requests for the stream get this HTTP error (``service.faults`` can do more)."""
         self.faults.plan(stream, HttpError(code), times=times, operation=operation)
 
-    # -- what it does
+    def poison(self, name: str, number: str, fault: Fault | str | None, *, times: int | None = None) -> None:
+        """Every response that reaches this fragment meets the fault there, or the first ``times`` of them.
 
-    def _get_data_endpoint(self, request: Request) -> Answer:
-        asked = self._admit(request)
-        api_name = asked.get("APIName")
-        if api_name not in _API_NAMES:
-            raise Refusal(
-                "InvalidArgumentException",
-                f"APIName is {api_name!r}, expected one of {', '.join(sorted(_API_NAMES))}",
-            )
-        served = self._find(asked)
-        fault = self.faults.decide(served.stream.name, "GetDataEndpoint")
-        if isinstance(fault, HttpError):
-            raise fault.refusal()
-        served.endpoint_limits.count_call()
-        if api_name != "GET_MEDIA":
-            raise Refusal(
-                "InvalidArgumentException",
-                f"this local service has no data endpoint for {api_name}, only for GET_MEDIA",
-            )
-        return Answer(json.dumps({"DataEndpoint": self.media_endpoint_url}, separators=(",", ":")).encode())
+        Where in the fragment is the fault's ``inside``; None heals the fragment.
+        """
+        if fault is not None:
+            fault = fault_of(fault)
+            if not isinstance(fault, BodyFault) or getattr(fault, "after_bytes", None) is not None:
+                raise UsageError(f"{fault!r} cannot lie in a fragment")
+        self._served(name).poison(number, fault, times)
 
-    def _get_media(self, request: Request) -> Streaming:
-        asked = self._admit(request)
-        try:
-            start = StartSelector.from_dict(asked.get("StartSelector"))  # type: ignore[arg-type]  # it checks
-        except UsageError as error:
-            raise Refusal("InvalidArgumentException", str(error)) from None
-        served = self._find(asked)
-        fault = self.faults.decide(served.stream.name, "GetMedia")
-        if isinstance(fault, HttpError):
-            raise fault.refusal()
-        served.media_limits.count_call()
-        missing: str | None = None
-        index = 0
-        try:
-            index = served.stream.index_of(start)
-        except UsageError as error:
-            raise Refusal("InvalidArgumentException", str(error)) from None
-        except FragmentNotFound as error:
-            missing = error.args[0]
+    # -- streams come and go
 
-        def write(connection: Connection) -> None:
-            if missing is None:
-                Session(
-                    served.stream,
-                    served.prepared,
-                    connection,
-                    start=start,
-                    index=index,
-                    options=self._options,
-                    now_ms=self._now_ms,
-                    fault=fault,
-                ).run()
-            else:
-                code = IN_STREAM_ERRORS[FRAGMENT_NOT_FOUND][0]
-                write_error_document(connection, served.prepared.framing, FRAGMENT_NOT_FOUND, code, missing)
-                connection.flush()
+    def create_stream(self, name: str, source: Source | Sequence[Source] = ()) -> Stream:
+        """A new stream; UsageError if there is one of this name."""
+        self._running(self._control)
+        if name in self._streams:
+            raise UsageError(f"there is a stream {name} already")
+        return self._serve(name, *self._load(source))
 
-        return Streaming(CONTENT_TYPE, write, served.media_limits.open_connection())
+    def delete_stream(self, name: str, *, how: Ending = "eof") -> None:
+        """The stream is gone from now on; its open responses end, see ``end_responses``."""
+        served = self._served(name)
+        del self._streams[name]
+        served.end_responses(how)
 
-    def _admit(self, request: Request) -> dict[str, Any]:
-        """The parameters of a request that is signed as it should be."""
-        self._check_signature(request.method, request.target, request.headers, request.body)
-        try:
-            asked = json.loads(request.body)
-        except ValueError:
-            raise Refusal("SerializationException", "the body is not JSON") from None
-        if not isinstance(asked, dict):
-            raise Refusal("SerializationException", "the body is not a JSON object")
-        return asked
+    def recreate_stream(
+        self, name: str, source: Source | Sequence[Source] = (), *, how: Ending = "eof"
+    ) -> Stream:
+        """Delete the stream and create it again: numbers restart, so that they sort below the old ones.
 
-    def _find(self, asked: Mapping[str, Any]) -> _Served:
-        name, arn = asked.get("StreamName"), asked.get("StreamARN")
-        if (name is None) == (arn is None):
-            raise Refusal("InvalidArgumentException", "expected either StreamName or StreamARN")
-        if arn is not None:
-            parts = str(arn).split(":")
-            path = parts[-1].split("/")
-            if len(parts) != 6 or parts[2] != "kinesisvideo" or len(path) != 3 or path[0] != "stream":
-                raise Refusal("InvalidArgumentException", f"StreamARN is {arn!r}, which is no stream's ARN")
-            name = path[1]
-        served = self._streams.get(str(name))
-        if served is None:
-            raise Refusal(
-                "ResourceNotFoundException", f"The requested stream is not found or not active: {name}"
-            )
-        return served
+        Its options stay.
+        """
+        options = self._served(name).options
+        media = self._load(source)
+        self.delete_stream(name, how=how)
+        return self._serve(name, *media, options)
 
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
+    def _load(self, source: Source | Sequence[Source]) -> tuple[Media, Prepared]:
+        media = Media(source)
+        return media, Prepared(media, self._framing, by_frame=self._live)
+
+    def _serve(
+        self, name: str, media: Media, prepared: Prepared, options: StreamOptions | None = None
+    ) -> Stream:
+        self._seed += 1  # a stream that is created again at the same time has other numbers
+        stream = Stream(name, media, now_ms=self.clock.now_ms, seed=self._seed, **self._stream_options)
+        self._streams[name] = Served(stream, prepared, options or self._options, self.clock)
+        return stream
+
+    def _served(self, name: str) -> Served:
+        self._running(self._control)
+        return self._streams[name]
+
+    # -- the service around them
+
+    def move_media_endpoint(self, *, former: Literal["invalid", "refused"] = "invalid") -> str:
+        """GetMedia is served at another port from now on, and GetDataEndpoint tells that. The new URL.
+
+        The ``former`` one answers InvalidEndpointException, and its open responses go on; or it refuses
+        connections, and its responses are closed.
+        """
+        old = self._running(self._media)
+        self._media = self._media_server(0)
+        self._media.start()
+        if former == "refused":
+            old.close()
+        else:
+            old.operations = {"/getMedia": self._api.has_moved}
+            self._former.append(old)
+        return self._media.url
+
+    def rotate_credentials(
+        self,
+        access_key: str,
+        secret_key: str,
+        token: str | None = None,
+        *,
+        refusal: str = "ExpiredTokenException",
+    ) -> None:
+        """Let these in from now on; what the former ones sign gets ``refusal``. Open responses go on."""
+        if refusal not in ERRORS:
+            raise UsageError(f"refusal is {refusal!r}, expected one of {', '.join(ERRORS)}")
+        self._signature.rotate(Credentials(access_key, secret_key, token), refusal)
+
+    def present_certificate(self, certificate: Certificate) -> None:
+        """Show this certificate to new connections from now on."""
+        if self._authority is None:
+            raise UsageError("this Emulator serves no TLS")
+        self._authority.present(certificate)
+
+    def _media_server(self, port: int) -> HttpServer:
+        context = self._authority.server_context if self._authority else None
+        return HttpServer(
+            port, {"/getMedia": self._api.get_media}, self.clock, tls=context, gather=self._gather
+        )
 
     @staticmethod
     def _running(server: HttpServer | None) -> HttpServer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -13,13 +13,15 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest, HTTPHeaders
 from botocore.credentials import Credentials as BotocoreCredentials
 
+from kvsfast.emulator.clock import Clock
 from kvsfast.emulator.refusal import Refusal
 
-__all__ = ["Credentials", "SignatureCheck"]
+__all__ = ["CLOCK_SKEW", "Credentials", "SignatureCheck"]
 
 SERVICE = "kinesisvideo"
 #: The service's window; its documentation says 15 minutes (producer SDK, issues 211 and 1099).
-CLOCK_SKEW = timedelta(minutes=5)
+CLOCK_SKEW = 300.0
+TOKEN_HEADER = "x-amz-security-token"
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=(?P<access_key>[^/,\s]+)/(?P<date>\d{8})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
@@ -29,20 +31,21 @@ _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 
 
 class Credentials(NamedTuple):
-    """The one key pair that the local service knows."""
+    """The key pair that the local service lets in. ``token``: the session token to it, None for any or none."""
 
     access_key: str
     secret_key: str
+    token: str | None = None
 
     def __repr__(self) -> str:
-        return f"Credentials(access_key={self.access_key!r}, secret_key=<hidden>)"
+        return f"Credentials(access_key={self.access_key!r}, secret_key=<hidden>, token=<hidden>)"
 
 
 class _Recomputed(SigV4Auth):
     """botocore's signer, for headers that the client has chosen and for a body that is always signed."""
 
     def __init__(self, credentials: Credentials, region: str, signed_headers: HTTPHeaders) -> None:
-        super().__init__(BotocoreCredentials(*credentials), SERVICE, region)
+        super().__init__(BotocoreCredentials(*credentials[:2]), SERVICE, region)
         self._signed = signed_headers
 
     def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
@@ -58,13 +61,21 @@ class _Recomputed(SigV4Auth):
 class SignatureCheck:
     """Lets signed requests pass and refuses others as the service's front door does.
 
-    ``now``: the service's clock, epoch seconds.
+    ``clock``: the service's. ``skew``: how many seconds the client's may differ, None for any.
     """
 
-    def __init__(self, credentials: Credentials, region: str, now: Callable[[], float]) -> None:
-        self._credentials = credentials
+    def __init__(self, credentials: Credentials, region: str, clock: Clock, skew: float | None) -> None:
+        self.credentials = credentials
         self._region = region
-        self._now = now
+        self._clock = clock
+        self._skew = None if skew is None else timedelta(seconds=skew)
+        self._withdrawn: dict[str, tuple[Credentials, str]] = {}
+
+    def rotate(self, credentials: Credentials, refusal: str) -> None:
+        """Let these in from now on; what is still signed by the old ones is refused by this error."""
+        self._withdrawn[self.credentials.access_key] = self.credentials, refusal
+        self._withdrawn.pop(credentials.access_key, None)
+        self.credentials = credentials
 
     def __call__(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> None:
         """Refusal (400 or 403) unless the signature is right. ``headers``: names in lower case."""
@@ -79,7 +90,9 @@ class SignatureCheck:
             )
         signed_at = self._check_date(headers, parts["date"])
         self._check_scope(parts)
-        if parts["access_key"] != self._credentials.access_key:
+        credentials, refusal = self._withdrawn.get(parts["access_key"], (self.credentials, None))
+        is_known = parts["access_key"] == credentials.access_key
+        if not is_known or credentials.token not in (None, headers.get(TOKEN_HEADER)):
             raise Refusal(
                 "UnrecognizedClientException", "The security token included in the request is invalid."
             )
@@ -93,7 +106,7 @@ class SignatureCheck:
         signed = HTTPHeaders()
         for name in names:
             signed[name] = headers[name]
-        signer = _Recomputed(self._credentials, self._region, signed)
+        signer = _Recomputed(credentials, self._region, signed)
         request = AWSRequest(method=method, url=f"http://{headers['host']}{target}", data=body)
         request.context["timestamp"] = signed_at
         expected = signer.signature(
@@ -105,6 +118,8 @@ class SignatureCheck:
                 "The request signature we calculated does not match the signature you provided. Check your"
                 " AWS Secret Access Key and signing method. Consult the service documentation for details.",
             )
+        if refusal is not None:
+            raise Refusal(refusal, "The security token included in the request is expired")
 
     def _check_date(self, headers: Mapping[str, str], scope_date: str) -> str:
         given = headers.get("x-amz-date", "")
@@ -119,18 +134,21 @@ class SignatureCheck:
                 "InvalidSignatureException",
                 f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date: {given}",
             )
-        now = datetime.fromtimestamp(int(self._now()), UTC)
+        now = datetime.fromtimestamp(int(self._clock.now()), UTC)
         words = None
-        if signed_at < (edge := now - CLOCK_SKEW):
-            words = "Signature expired", "earlier", edge, "-"
-        elif signed_at > (edge := now + CLOCK_SKEW):
-            words = "Signature not yet current", "later", edge, "+"
+        if self._skew is None:
+            return given
+        if signed_at < (edge := now - self._skew):
+            words = "Signature expired", "now earlier", edge, "-"
+        elif signed_at > (edge := now + self._skew):
+            words = "Signature not yet current", "still later", edge, "+"
         if words is not None:
-            what, than, edge, sign = words
+            what, compared, edge, sign = words
+            minutes = self._skew.total_seconds() / 60
             raise Refusal(
                 "InvalidSignatureException",
-                f"{what}: {given} is {'now' if sign == '-' else 'still'} {than} than {edge:{_TIMESTAMP}}"
-                f" ({now:{_TIMESTAMP}} {sign} 5 min.)",
+                f"{what}: {given} is {compared} than {edge:{_TIMESTAMP}}"
+                f" ({now:{_TIMESTAMP}} {sign} {minutes:g} min.)",
             )
         return given
 

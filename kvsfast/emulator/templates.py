@@ -36,10 +36,21 @@ def after_cluster(millis_behind_now: int, continuation_token: str) -> list[bytes
     return [b"".join(_tags(names, str(millis_behind_now), continuation_token))]
 
 
-def error_document(error_id: int, error_code: str, fragment_number: str) -> list[bytes]:
-    """A document that tells of an error: EBML header, Segment and Tags, no Info, no Tracks, no Cluster."""
-    names = "ERROR_CODE", "ERROR_ID", "FRAGMENT_NUMBER"
-    return [ERROR_EBML_HEADER, SEGMENT_HEADER, *_tags(names, error_code, str(error_id), fragment_number)]
+def error_document(
+    error_id: int, error_code: str, fragment_number: str | None, *, is_exception: bool = False
+) -> list[bytes]:
+    """A document that tells of an error: EBML header, Segment and Tags, no Info, no Tracks, no Cluster.
+
+    ``fragment_number``: None if the error is about none. ``is_exception``: under the tag names that are
+    documented for GetMediaForFragmentList, where a text stands in the place of the code.
+    """
+    if is_exception:
+        told = {"EXCEPTION_ERROR_CODE": str(error_id), "EXCEPTION_MESSAGE": error_code}
+    else:
+        told = {"ERROR_CODE": error_code, "ERROR_ID": str(error_id)}
+    if fragment_number is not None:
+        told["FRAGMENT_NUMBER"] = fragment_number
+    return [ERROR_EBML_HEADER, SEGMENT_HEADER, *_tags(tuple(told), *told.values())]
 
 
 def _tags(names: tuple[str, ...], *values: str) -> list[bytes]:

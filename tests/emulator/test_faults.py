@@ -13,8 +13,20 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from kvsfast.emulator import Cut, Emulator, ErrorDocument, Faults, HttpError, RandomFaults, Stall
-from kvsfast.emulator.faults import EMPTY_BODY, PLACES, Fault, Place
+from kvsfast.emulator import (
+    Broken,
+    Cut,
+    Drip,
+    Emulator,
+    ErrorDocument,
+    Faults,
+    HttpError,
+    ManualClock,
+    NoAnswer,
+    RandomFaults,
+    Stall,
+)
+from kvsfast.emulator.faults import EMPTY_BODY, ENDINGS, PLACES, Fault, Place
 from kvsfast.emulator.refusal import ERRORS
 from kvsfast.errors import UsageError
 from tests.emulator import mkv
@@ -102,8 +114,7 @@ def test_cuts_in_every_place(service: Emulator, inside: Place, how: Literal["eof
 
 @pytest.mark.parametrize("how", ["eof", "close", "reset"])
 def test_cuts_at_any_byte(how: Literal["eof", "close", "reset"]) -> None:
-    now = time.time()
-    with Emulator({"s": mkv.clip(1, count=2, length=40)}, limits=False, clock=lambda: now) as service:
+    with Emulator({"s": mkv.clip(1, count=2, length=40)}, limits=False, clock=ManualClock()) as service:
         whole = whole_media(service)
         for size in range(0, len(whole) + 1, 7):
             service.faults.plan("s", Cut(how, after_bytes=size))
@@ -252,8 +263,8 @@ def test_random_faults_depend_on_the_seed_alone() -> None:
     assert row(1)[:400] != row(1)[400:]
     met = [fault for fault in row(1) if fault is not None]
     assert 300 < len(met) < 500
-    assert {type(fault) for fault in met} == {HttpError, Cut, Stall, ErrorDocument}
-    assert {fault.how for fault in met if isinstance(fault, Cut)} == {"eof", "close", "reset"}
+    assert {type(fault) for fault in met} == {HttpError, NoAnswer, Cut, Stall, Drip, Broken, ErrorDocument}
+    assert {fault.how for fault in met if isinstance(fault, Cut)} == set(ENDINGS)
     assert row(1, 0.0) == [None] * 800
     faults = RandomFaults(1, 1.0)
     planned = HttpError("InternalFailure")

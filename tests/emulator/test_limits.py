@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from botocore.exceptions import ClientError
 
-from kvsfast.emulator import Emulator
+from kvsfast.emulator import Emulator, ManualClock
 from kvsfast.emulator.limits import StreamLimits
 from kvsfast.emulator.refusal import Refusal
 from tests.emulator import mkv
@@ -25,17 +25,16 @@ def code_of(call: Callable[[], object]) -> tuple[int, str]:
     return response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Code"]
 
 
-def test_five_calls_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    one = StreamLimits("GetMedia", "s", enabled=True)
+def test_five_calls_a_second() -> None:
+    clock = ManualClock()
+    one = StreamLimits("GetMedia", "s", clock)
     for _ in range(5):
         one.count_call()
-        now += 0.1
+        clock.advance(0.1)
     for _ in range(3):
         with pytest.raises(Refusal, match="ClientLimitExceededException: Rate exceeded"):
             one.count_call()
-    now = 101.05  # one of the five is older than a second
+    clock.advance(0.55)  # one of the five is older than a second
     one.count_call()
     with pytest.raises(Refusal):
         one.count_call()

@@ -87,6 +87,7 @@ def test_idle_at_the_end(sdk: MakeSdk) -> None:
     with Emulator({"s": mkv.clip(1)}, pace="realtime", idle_seconds=0.3) as service:
         assert len(dissect(sdk(service).read("s"))) == 1
         over = service.stream("s").fragment(0).closes_ms
+        assert over is not None
         assert time.time() * 1000 >= over + 300
         # Nothing is being ingested any more: an empty body, after the same time.
         started = time.monotonic()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from kvsfast.emulator import Emulator
+from kvsfast.emulator import Clock, Emulator
 from tests.emulator import mkv
 from tests.emulator.conftest import Sdk, connected, raw_get_media, signed
 from tests.emulator.wire import read_all
@@ -58,7 +57,7 @@ def test_the_clock_may_differ_by_five_minutes(sdk: MakeSdk) -> None:
         (290, ""),
         (-290, ""),
     ):
-        with Emulator({"s": mkv.clip(1)}, clock=lambda offset=offset: time.time() + offset) as service:  # type: ignore[misc]
+        with Emulator({"s": mkv.clip(1)}, clock=Clock(offset)) as service:
             client = sdk(service)
             if words:
                 error = refusal(client)
