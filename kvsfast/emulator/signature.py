@@ -31,7 +31,7 @@ _TIMESTAMP = "%Y%m%dT%H%M%SZ"
 
 
 class Credentials(NamedTuple):
-    """The key pair that the local service lets in. ``token``: the session token to it, None for any or none."""
+    """The key pair that the local service lets in. ``token``: the session token to it, None for any."""
 
     access_key: str
     secret_key: str
