@@ -172,28 +172,24 @@ class SqliteCheckpoints:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Nothing is changed in a file that is not ours."""
-        self._check_owner(connection)
+        with _transaction(connection, "DEFERRED"):
+            self._check_owner(connection)
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise CheckpointError(f"{self.path} cannot be kept in SQLite's WAL mode, but only in {mode!r}")
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with _transaction(connection, "IMMEDIATE"):
             if self._check_owner(connection):
                 connection.execute(SCHEMA)
                 connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            with contextlib.suppress(sqlite3.Error):
-                connection.execute("ROLLBACK")
-            raise
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise CheckpointError(f"{self.path} is damaged: {verdict}")
 
     def _check_owner(self, connection: sqlite3.Connection) -> bool:
-        """Whether the file is still empty; CheckpointError if it is neither that nor ours."""
+        """Whether the file is still empty; CheckpointError if it is neither that nor ours. In a transaction, since
+        another process may be filling it."""
         (owner,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -249,6 +245,18 @@ class SqliteCheckpoint:
 
     def release(self) -> None:
         self._is_released = True
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection, kind: Literal["DEFERRED", "IMMEDIATE"]) -> Iterator[None]:
+    connection.execute(f"BEGIN {kind}")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

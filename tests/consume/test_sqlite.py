@@ -196,6 +196,22 @@ def save_many(path: Path, worker: int, count: int) -> None:
             mine.save(Checkpoint(str(1000 * worker + number)))
 
 
+def open_together(path: Path, start: Any, rounds: int) -> None:
+    for each in range(rounds):
+        start.wait(60)
+        SqliteCheckpoints(f"{path}-{each}", synchronous="OFF").close()
+
+
+def test_many_processes_make_a_file_at_the_same_moment(path: Path) -> None:
+    start = FORK.Barrier(4)
+    processes = [FORK.Process(target=open_together, args=(path, start, 40)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+
+
 def test_many_processes_make_and_use_one_file(path: Path) -> None:
     processes = [FORK.Process(target=save_many, args=(path, worker, 60)) for worker in range(6)]
     for process in processes:
