@@ -188,8 +188,10 @@ class SqliteCheckpoints:
             raise CheckpointError(f"{self.path} is damaged: {verdict}")
 
     def _check_owner(self, connection: sqlite3.Connection) -> bool:
-        """Whether the file is still empty; CheckpointError if it is neither that nor ours. In a transaction, since
-        another process may be filling it."""
+        """Whether the file is still empty; CheckpointError if it is neither that nor ours.
+
+        To be called in a transaction, since another process may be filling the file.
+        """
         (owner,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
