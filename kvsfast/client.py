@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from kvsfast.endpoint import DataEndpoints, stream_member
+from kvsfast.consume.checkpoint import CheckpointStore
+from kvsfast.consume.consumer import Consumer
+from kvsfast.consume.options import SessionChanges, SessionOptions
+from kvsfast.consume.session import Session
+from kvsfast.endpoint import DataEndpoints, stream_member, stream_name
 from kvsfast.environment import Environment
 from kvsfast.errors import UsageError
 from kvsfast.model import StartSelector
 from kvsfast.opening import Opener
 from kvsfast.options import OptionChanges, Options
 from kvsfast.protocols import CredentialsProvider
-from kvsfast.steps import drive
+from kvsfast.retry import StandardRetry
+from kvsfast.steps import Steps, drive
 from kvsfast.stream import MediaStream
 from kvsfast.transport import HttpTransport
 
@@ -125,6 +131,46 @@ class Client:
         body, metadata = drive(self._opener.open(stream, selector, options), options.ends_at())
         return MediaStream(body, metadata, strict=options.strict, limits=options.limits)
 
+    def consume(
+        self,
+        stream: str,
+        start: StartSelector | Mapping[str, Any],
+        *,
+        checkpoint: str | os.PathLike[str] | CheckpointStore | None = None,
+        **options: Unpack[SessionChanges],
+    ) -> Consumer:
+        """Read a stream for ever: it reconnects, resumes where it was, drops what it had. Use it in ``with``.
+
+        ``start``: where to begin; a ``checkpoint`` that is there wins over it. ``checkpoint``: the path of a
+        SQLite file, or a :class:`kvsfast.CheckpointStore`, which stays open. ``options``: the fields of
+        :class:`kvsfast.SessionOptions`. How a call is made is said by the client's own options; see there.
+
+        UsageError: an argument cannot be. Nothing is sent before it is iterated, and errors come there.
+        """
+        stream_member(stream)
+        selector = StartSelector.of(start)
+        session_options = SessionOptions().replace(**options)
+        store, close_store = _store(checkpoint)
+
+        def open(start: StartSelector, idle_timeout: float, deadline: float) -> Steps[MediaStream]:
+            options = self.options.replace(
+                retry=StandardRetry(max_attempts=1), idle_timeout=idle_timeout, deadline=deadline
+            )
+            body, metadata = yield from self._opener.open(stream, start, options)
+            return MediaStream(body, metadata, limits=options.limits)
+
+        session = Session(
+            stream_name(stream),
+            selector,
+            open=open,
+            forget_endpoint=lambda: self._opener.endpoints.forget(stream),
+            options=session_options,
+            store=store,
+            stall_after=self.options.idle_timeout,
+            limits=self.options.limits,
+        )
+        return Consumer(session, on_close=close_store)
+
     def get_data_endpoint(self, stream: str, **changes: Unpack[OptionChanges]) -> str:
         """The URL that serves ``stream``: remembered for ``endpoint_lifetime``, or asked for now.
 
@@ -159,6 +205,20 @@ def media_arguments(
     selector = StartSelector.of(_only("start", start, StartSelector=shape["StartSelector"]))
     stream_member(name)
     return name, selector
+
+
+def _store(
+    checkpoint: str | os.PathLike[str] | CheckpointStore | None,
+) -> tuple[CheckpointStore | None, Callable[[], None]]:
+    """The store, and what closes it if it was opened here."""
+    if isinstance(checkpoint, str | os.PathLike):
+        from kvsfast.consume.sqlite import SqliteCheckpoints
+
+        opened = SqliteCheckpoints(checkpoint)
+        return opened, opened.close
+    if checkpoint is not None and not callable(getattr(checkpoint, "claim", None)):
+        raise UsageError(f"checkpoint is {checkpoint!r}, expected a path, or a store with claim()")
+    return checkpoint, lambda: None
 
 
 def _only(argument: str, value: Any, **others: Any) -> Any:

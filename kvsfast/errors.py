@@ -16,6 +16,7 @@
         ConnectFailed       (also ConnectionError)
         StreamClosed        close() was called
       ResumeFailed          a session gave up: .attempts, .last_token
+        GapError            media is missing, and gaps="raise": .gap
       CheckpointError       a checkpoint cannot be read or written
         LeaseLost           another owner has the stream
 
@@ -34,6 +35,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLimitExceededException",
     "CredentialsError",
+    "GapError",
     "InStreamError",
     "InvalidArgumentException",
     "InvalidEndpointException",
@@ -272,6 +274,22 @@ class ResumeFailed(KvsFastError):
         super().__init__(message)
         self.attempts = attempts
         self.last_token = last_token
+
+
+class GapError(ResumeFailed):
+    """The service no longer has media that a session has not delivered (``gaps="raise"``).
+
+    ``gap``: the :class:`kvsfast.Gap`, which says between which fragments.
+    """
+
+    gap: Any
+
+    def __init__(self, gap: Any, *, last_token: str | None = None) -> None:
+        super().__init__(
+            f"media is missing behind fragment {gap.after or '-'}, up to {gap.before or '-'} ({gap.reason})",
+            last_token=last_token,
+        )
+        self.gap = gap
 
 
 class CheckpointError(KvsFastError):

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
 from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator
@@ -23,6 +23,7 @@ from kvsfast.errors import StreamClosed, TransportError, TransportTimeout, Usage
 from kvsfast.forking import generation
 from kvsfast.model import Limits
 from kvsfast.protocols import Response
+from kvsfast.read_ahead import ReadAhead, Source
 from kvsfast.shapes import GetMediaOutput
 
 if TYPE_CHECKING:
@@ -34,22 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["MediaReader", "MediaStream"]
 
 log = logging.getLogger(__name__)
-
-
-class Source(Protocol):
-    """Where media bytes come from."""
-
-    def attach(self, buffer: ReceiveBuffer) -> None:
-        """The buffer that ``fill`` is to write to. Called once, before the first ``fill``."""
-
-    def fill(self) -> bool:
-        """Wait for bytes and commit them. False: the body ended cleanly, now or before."""
-
-    def shutdown(self) -> None:
-        """Wake a ``fill`` that waits in another thread."""
-
-    def close(self) -> None:
-        """Give everything back. Idempotent; no ``fill`` is running."""
 
 
 class MediaReader:
@@ -135,6 +120,22 @@ class MediaReader:
         for it, for code that comes from there."""
         while piece := self.read(chunk_size):
             yield piece
+
+    # -- for those who loop themselves
+
+    def parser(self, mode: str) -> FragmentParser:
+        """The parser that ``receive`` feeds, for "events", "frames" or "fragments". It fixes the mode."""
+        return self._parser_for(mode)
+
+    def receive(self) -> bool:
+        """One receive into the parser. False: the media is over. Raises as the iterators do."""
+        return self._fill()
+
+    def read_ahead(self, limit: int) -> None:
+        """From now on a thread reads at most ``limit`` bytes ahead. To be said before reading begins."""
+        if self._mode:
+            raise UsageError("the stream is being read already; say read_ahead before")
+        self._source = ReadAhead(self._source, limit)
 
     # -- lifecycle
 
