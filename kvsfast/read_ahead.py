@@ -9,8 +9,6 @@ from typing import Protocol
 from kvsfast._native.chunked import DEFAULT_WINDOW, ReceiveBuffer
 from kvsfast.errors import TransportTimeout
 
-__all__ = ["ReadAhead", "Source"]
-
 
 class Source(Protocol):
     """Where media bytes come from."""

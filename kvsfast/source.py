@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kvsfast._native.chunked import ReceiveBuffer
 from kvsfast.errors import TransportError, UsageError
 from kvsfast.model import Limits
-from kvsfast.stream import MediaReader, Source
+from kvsfast.read_ahead import Source
+from kvsfast.stream import MediaReader
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -254,7 +254,7 @@ class MediaStream(MediaReader):
 
     def __init__(
         self,
-        body: HttpBody,
+        body: Source,
         response_metadata: dict[str, Any],
         *,
         strict: bool = False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kvsfast.consume.checkpoint import Checkpoint, CheckpointStore, StreamCheckpoint
 from kvsfast.consume.order import Order, position_of
@@ -54,6 +54,10 @@ class Bookmark:
             )
         return True
 
+    def may_continue(self) -> bool:
+        """False: another owner asks for the checkpoint. LeaseLost: it has it. Waits for nothing."""
+        return self._claimed is None or self._claimed.may_continue()
+
     def save(self, position: Position) -> Steps[None]:
         """Durable when it is done. CheckpointError or LeaseLost: it is not."""
         claimed = self._claimed
@@ -85,7 +89,7 @@ def position_to_commit(what: Fragment | FragmentEnd | FragmentStart | Frame | No
             raise UsageError("there is nothing to commit yet: no fragment has ended")
         return latest
     token = getattr(what, "continuation_token", None)
-    start = getattr(what, "start", None) or getattr(what, "fragment", None) or what
+    start: Any = getattr(what, "start", None) or getattr(what, "fragment", None) or what
     position = position_of(start, token)
     if position is None:
         raise UsageError(f"{what!r} has no fragment number to commit")

@@ -25,9 +25,10 @@ __all__ = ["Consumer"]
 class Consumer:
     """A stream, read for ever: nothing lost, nothing twice, over ended responses, faults and restarts.
 
-    Iterating gives whole fragments; ``frames()`` gives each frame when its last byte has arrived, ``events()``
-    everything that happens, a :data:`kvsfast.SessionEvent` among it. The first of the three fixes the mode.
-    One thread iterates; ``commit``, ``stats`` and ``close`` may be used by any. Leaving ``with`` closes.
+    Iterating gives whole fragments; ``frames()`` gives each frame when its last byte has arrived,
+    ``events()`` everything that happens, a :data:`kvsfast.SessionEvent` among it. The first of the three
+    fixes the mode. One thread iterates; ``commit``, ``stats`` and ``close`` may be used by any. Leaving
+    ``with`` closes.
 
     Iterating raises ResumeFailed where the session gave up, the cause itself where calling again is of no use
     (access denied, no such stream, a KMS key that is refused), LeaseLost where another owner took the
@@ -53,13 +54,13 @@ class Consumer:
         return self._iterate("fragments")
 
     def frames(self) -> Iterator[Frame]:
-        """Each frame as soon as it is there. When a fragment that was cut comes again, those of its frames that
-        were given are passed over."""
+        """Each frame as soon as it is there. When a fragment that was cut comes again, those of its frames
+        that were given are passed over."""
         return self._iterate("frames")
 
     def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | SessionEvent]:
-        """FragmentStart, Frame, FragmentEnd and LateTags, and what the session has to tell. A fragment has one
-        FragmentStart and one FragmentEnd, however often it was fetched."""
+        """FragmentStart, Frame, FragmentEnd and LateTags, and what the session has to tell. A fragment has
+        one FragmentStart and one FragmentEnd, however often it was fetched."""
         return self._iterate("events")
 
     def _iterate(self, mode: str) -> Iterator[Any]:
@@ -193,7 +194,7 @@ class Consumer:
         """The next response, or an event that comes before it."""
         session = self._session
         while not session.notices:
-            if session.is_over:
+            if session.is_over and session.failure is None:
                 raise StopIteration
             self._media = self._driver.run(session.connect())
             if self._media is not None:

@@ -25,8 +25,8 @@ class Driver(Protocol):
 
 
 class BlockingDriver:
-    """Waits in the calling thread. Work that blocks (connecting, a store) gets a thread of its own for as long as
-    it lasts, since it cannot be interrupted, but abandoned: its late result is discarded."""
+    """Waits in the calling thread. Work that blocks (connecting, a store) gets a thread of its own for as
+    long as it lasts, since it cannot be interrupted, but abandoned: its late result is discarded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -58,7 +58,9 @@ class BlockingDriver:
         if isinstance(step, Turn):
             self._wait(step.future, None)
             return step.future.result()
-        future = start(step, lambda run: threading.Thread(target=run, name="kvsfast-call", daemon=True).start())
+        future = start(
+            step, lambda run: threading.Thread(target=run, name="kvsfast-call", daemon=True).start()
+        )
         try:
             self._wait(future, None)
             return future.result()

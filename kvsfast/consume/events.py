@@ -100,8 +100,8 @@ class DigestMismatch:
     """A fragment that was cut came again, and is not what it was.
 
     Frames that were handed over are skipped by their index all the same. ``index``: the first frame that
-    differs, counted from 0 over all tracks; ``expected`` and ``found``: its (size in bytes, time in ns, hash),
-    ``found`` None where the fragment now has fewer frames.
+    differs, counted from 0 over all tracks; ``expected`` and ``found``: its (size in bytes, time in ns,
+    hash), ``found`` None where the fragment now has fewer frames.
     """
 
     number: str
@@ -112,8 +112,8 @@ class DigestMismatch:
 
 @dataclass(frozen=True, slots=True)
 class Rewound:
-    """A fragment under a new number whose producer timestamp does not lie behind those delivered: the producer
-    sent the same media again (``rewinds``). Times in epoch milliseconds."""
+    """A fragment under a new number whose producer timestamp does not lie behind those delivered: the
+    producer sent the same media again (``rewinds``). Times in epoch milliseconds."""
 
     number: str
     producer_timestamp_ms: int

@@ -46,8 +46,8 @@ class Gate:
     ) -> None:
         self.options = options
         self.order = Order()
-        #: The last fragment of this stretch that was dealt with; the server timestamp of its first fragment if only
-        #: a part of that has come.
+        #: The last fragment of this stretch that was dealt with; the server timestamp of its first fragment
+        #: if only a part of that has come.
         self.position: Position | None = None
         self.seen_ms: int | None = None
         #: What lies between the last fragment and this stretch.
@@ -181,8 +181,8 @@ class Gate:
                 self._selection.key_frames_only = options.key_frames_only
 
     def cut(self, position: Position | None) -> bool:
-        """A fragment was cut or broken (None: before its number was known). Whether what there is of it ends it
-        for the user."""
+        """A fragment was cut or broken (None: before its number was known). Whether what there is of it ends
+        it for the user."""
         cuts = self._trouble.cut(None if position is None else position.number)
         if cuts <= self.options.max_refetches:
             self._meter.refetches += 1
@@ -252,7 +252,5 @@ class Gate:
         self._meter.rewound += 1
         is_delivered = self.options.rewinds != "drop"
         self._tell(
-            Rewound(
-                here.number, here.producer_timestamp_ms or 0, self.order.producer_ms or 0, is_delivered
-            )
+            Rewound(here.number, here.producer_timestamp_ms or 0, self.order.producer_ms or 0, is_delivered)
         )

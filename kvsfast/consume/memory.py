@@ -10,7 +10,8 @@ __all__ = ["MemoryCheckpoints"]
 
 
 class MemoryCheckpoints:
-    """A store of checkpoints in memory. One owner per stream: a second one waits until the first gives it back."""
+    """A store of checkpoints in memory. One owner per stream: a second one waits until the first gives it
+    back."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -56,6 +57,9 @@ class _Claimed:
 
     def save(self, checkpoint: Checkpoint) -> None:
         self._store.save(self.stream, checkpoint)
+
+    def may_continue(self) -> bool:
+        return True
 
     def release(self) -> None:
         self._store.release(self)

@@ -53,8 +53,8 @@ class SessionOptions:
     poison: Poison = "raise"
     #: Media that the service no longer has: report a Gap, or raise GapError.
     gaps: Gaps = "report"
-    #: Media that a producer sent again under new numbers, by its producer timestamps: deliver it, report it as
-    #: Rewound and deliver it, or report and drop it.
+    #: Media that a producer sent again under new numbers, by its producer timestamps: deliver it, report it
+    #: as Rewound and deliver it, or report and drop it.
     rewinds: Rewinds = "deliver"
     #: When the last fragment was sent more than ``behind_after`` after its time: keep everything, go to the
     #: newest (a Gap), or give key frames only until half of it is made good.

@@ -1,4 +1,5 @@
-"""What a session does when a response has ended: where the next one begins, and when. Pure: no clock, no sleep.
+"""What a session does when a response has ended: where the next one begins, and when. Pure: no clock, no
+sleep.
 
     Outcome         how the last call ended, and what is known     -> decide ->     Resume or GiveUp
 
@@ -6,7 +7,8 @@ The rules, each a method of :class:`StandardResume` that a subclass can replace:
 
 * ``start``: after the last fragment whose trailing tags arrived. If there is none yet, the start is repeated;
   NOW as the time at which it was answered, by the service's clock, so that nothing falls between.
-* ``is_fatal``: access denied, a stream that does not exist, KMS keys that are refused. All else is ridden out.
+* ``is_fatal``: access denied, a stream that does not exist, KMS keys that are refused. All else is ridden
+out.
 * ``is_missing``: the service has lost what to go on from; then ``reanchor`` says where to look instead.
 * ``delay``: none after progress, else a backoff with jitter, which grows while nothing arrives.
 """
@@ -71,6 +73,8 @@ class Ending(enum.StrEnum):
     BEHIND = "behind"
     #: A fragment was broken each time, and is stepped over.
     POISON = "poison"
+    #: Another owner asked for the checkpoint, and got it; the session waits for it.
+    HANDED_OVER = "handed over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class Position:
     producer_timestamp_ms: int | None = None
 
     def after(self) -> StartSelector:
-        """The fragment after this one: by its token, which is what the service gives for this, or its number."""
+        """The fragment after this one: by its token, which the service gives for this, or by its number."""
         if self.token is not None:
             return StartSelector.from_token(self.token)
         return StartSelector.after_fragment(self.number)

@@ -12,7 +12,8 @@ A face (a blocking iterator, asyncio, one loop over many streams) goes round lik
                                                     # LOOK: session.look(), drive(session.settle()), leaves?
         session.ended(error)                        # closes it, and decides about the next one
 
-`connect`, `settle`, `commit` and `close` are generators of steps (:mod:`kvsfast.steps`); all else returns at once.
+`connect`, `settle`, `commit` and `close` are generators of steps (:mod:`kvsfast.steps`); all else returns at
+once.
 """
 
 from __future__ import annotations
@@ -84,7 +85,8 @@ class Session:
 
     ``open`` opens a response; ``forget_endpoint`` has the data endpoint asked for again. ``stall_after``:
     seconds without media after which a response is given up for dead. ``store``: where its checkpoint is;
-    one that is there wins over ``start``. Used by one thread, but for ``commit``, ``stats`` and ``interrupt``.
+    one that is there wins over ``start``. Used by one thread, but for ``commit``, ``stats`` and
+    ``interrupt``.
     """
 
     def __init__(
@@ -149,6 +151,9 @@ class Session:
             raise self.failure
         if self.is_over:
             return None
+        if self._gate.leaving is Ending.HANDED_OVER:
+            yield from self._hand_over()
+            return None
         if self._bookmark.is_needed:
             yield from self._claim()
             return None
@@ -175,17 +180,18 @@ class Session:
         """After a receive that brought nothing: whether the response is worth waiting on."""
         now = self._now()
         self._look_at_the_clock()
-        if self.is_over or not error.retryable or self._until.is_past(self._service_time(now)):
+        if self.leaves or not error.retryable or self._until.is_past(self._service_time(now)):
             return False
         return self._quiet.seconds(now) < self._stall_after
 
     def look(self) -> SessionEvent | None:
-        """What is to be told first. After the last of it, None: then ``settle``, and see whether it ``leaves``."""
+        """What is to be told first. After the last of it, None: then ``settle``, and see if it ``leaves``."""
         if self.notices:
             return self.notices.popleft()
         self._gate.delivery.look = False
         if self._gate.is_through:
             self._finish(SessionEnd.UNTIL)
+        self._ask_the_owner()
         self._give_stats()
         return None
 
@@ -256,9 +262,16 @@ class Session:
             self._look_at_the_clock()
             return
         position = self._bookmark.committed
-        if position is not None:
+        if position is not None and not self._gate.order.has_passed(position):
             self._gate.go_on_after(position)
             self._next = Resume(position.after())
+
+    def _hand_over(self) -> Steps[None]:
+        """Somebody else is to have the stream; when they are done with it, it is claimed again."""
+        self._gate.begin_response()
+        yield from self._bookmark.release()
+        yield Pause(min(self.options.claim_every, max(0.0, self._ends_at - self._now())))
+        self._look_at_the_clock()
 
     def _call(self, now: float) -> Steps[MediaStream | None]:
         """One GetMedia call. None: it failed, and what comes next is decided."""
@@ -420,7 +433,16 @@ class Session:
             self._finish(SessionEnd.UNTIL)
         if self._quiet.is_due(now):
             self._tell(Idle(self._quiet.seconds(now)))
+        self._ask_the_owner()
         self._give_stats()
+
+    def _ask_the_owner(self) -> None:
+        """Whether the checkpoint is still ours."""
+        try:
+            if not self._bookmark.may_continue():
+                self._gate.leaving = Ending.HANDED_OVER
+        except LeaseLost as error:
+            raise self._fail(error) from None
 
     def _give_stats(self) -> None:
         give = self.options.on_stats
