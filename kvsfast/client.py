@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
@@ -151,6 +153,7 @@ class Client:
         selector = StartSelector.of(start)
         session_options = SessionOptions().replace(**options)
         store, close_store = _store(checkpoint)
+        asked = replace(self.options.endpoint_options, stream=stream)
 
         def open(start: StartSelector, idle_timeout: float, deadline: float) -> Steps[MediaStream]:
             options = self.options.replace(
@@ -163,7 +166,7 @@ class Client:
             stream_name(stream),
             selector,
             open=open,
-            forget_endpoint=lambda: self._opener.endpoints.forget(stream),
+            forget_endpoint=partial(self._opener.endpoints.forget, asked),
             options=session_options,
             store=store,
             stall_after=self.options.idle_timeout,
