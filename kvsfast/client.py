@@ -86,7 +86,8 @@ class Client:
         )
         self.options = Options().replace(**self._environment.option_defaults()).replace(**options)
         self._transport = HttpTransport(**self._environment.transport_settings())
-        self._opener = Opener(
+        #: For other faces of the same client; not for users.
+        self.opener = Opener(
             self._environment, DataEndpoints(), self._transport, self._environment.user_agent()
         )
 
@@ -130,7 +131,7 @@ class Client:
             stream, start, StreamName=StreamName, StreamARN=StreamARN, StartSelector=StartSelector
         )
         options = self.options.replace(**changes)
-        body, metadata = drive(self._opener.open(stream, selector, options), options.ends_at())
+        body, metadata = drive(self.opener.open(stream, selector, options), options.ends_at())
         return MediaStream(body, metadata, strict=options.strict, limits=options.limits)
 
     def consume(
@@ -181,7 +182,7 @@ class Client:
         """
         stream_member(stream)
         options = self.options.replace(**changes)
-        return drive(self._opener.data_endpoint(stream, options), options.ends_at())
+        return drive(self.opener.data_endpoint(stream, options), options.ends_at())
 
     def close(self) -> None:
         """Close the connections that wait for another request. Open streams go on, and the client stays

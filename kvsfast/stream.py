@@ -307,6 +307,7 @@ class HttpBody:
         self._deadline = deadline
         self._on_close = on_close
         self._may_wait = True
+        self._before_close: Callable[[], None] = lambda: None
         self._received = 0
         self._decoder: BodyDecoder | None = None
         self._broken: TransportError | None = None
@@ -345,9 +346,11 @@ class HttpBody:
 
     # -- for who waits for many sockets at once
 
-    def never_wait(self) -> None:
-        """From now on ``fill`` raises BlockingIOError where it would have to wait."""
+    def never_wait(self, before_close: Callable[[], None] = lambda: None) -> None:
+        """From now on ``fill`` raises BlockingIOError where it would have to wait. ``before_close`` is called
+        while the descriptor is still that of the connection."""
         self._may_wait = False
+        self._before_close = before_close
         self._response.set_timeout(0.0)
 
     def fileno(self) -> int:
@@ -392,6 +395,7 @@ class HttpBody:
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
+            self._before_close()
             if self._keep and self._is_whole():
                 self._response.finish()
             else:

@@ -595,7 +595,7 @@ def test_with_options() -> None:
     client = Client(**KEYS, idle_timeout=5)
     other = client.with_options(idle_timeout=9, strict=True)
     assert (client.options.idle_timeout, other.options.idle_timeout, other.options.strict) == (5, 9, True)
-    assert other._opener is client._opener
+    assert other.opener is client.opener
     with pytest.raises(UsageError, match="there is no option idle"):
         client.with_options(idle=1)  # type: ignore[call-arg]
 

@@ -46,6 +46,7 @@ DOORS: dict[str, str] = {
     " stream",
     "client": "consume endpoint environment errors model opening options protocols retry steps stream "
     "transport",
+    "aio": "_native client endpoint errors model options shapes steps stream",
     "emulator": "_native errors model tags",
     "media": "_native errors model tags",
     "cli": "*",

@@ -1,0 +1,20 @@
+"""kvsfast for asyncio, under the same names.
+
+    from kvsfast import aio
+
+    async with aio.Client("eu-west-1") as client:
+        async with client.get_media("front-door", StartSelector.now()) as media:
+            async for frame in media.frames():
+                ...
+
+Options, errors, parser and every decision are those of the blocking client. A call is opened in one of a few
+threads (credentials, TLS and DNS block); from then on its socket belongs to the event loop, and an idle
+stream costs no thread.
+"""
+
+from __future__ import annotations
+
+from kvsfast.aio.client import Client, Opening
+from kvsfast.aio.stream import MediaStream
+
+__all__ = ["Client", "MediaStream", "Opening"]

@@ -1,0 +1,218 @@
+"""A response on an event loop: the blocking reader over a socket that is never waited for in a receive.
+
+The reader and its compiled iterators are those of :mod:`kvsfast.stream`. Where a blocking one would wait,
+BlockingIOError comes up through the iterator, which loses nothing by it; then the task waits until the socket
+is readable, and asks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+from kvsfast.errors import UsageError
+from kvsfast.stream import HttpBody
+from kvsfast.stream import MediaStream as BlockingMediaStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from kvsfast._native.chunked import ReceiveBuffer
+    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast.errors import InStreamError, MediaError
+    from kvsfast.options import Options
+    from kvsfast.shapes import GetMediaOutput
+
+Item = TypeVar("Item")
+
+#: Receives in a row before other tasks get their turn: with TLS at most 16 KiB each, else 64.
+TURN = 16
+
+
+class MediaStream:
+    """The response of one GetMedia call: :class:`kvsfast.MediaStream` for a task.
+
+    ``content_type``, ``request_id``, ``response_metadata`` and ``output`` are the same, and so are the four
+    ways of reading: the first one used fixes the mode, leaving a loop early loses nothing, one task reads at
+    a time. A TransportTimeout of ``idle_timeout`` ends nothing: reading may go on.
+    """
+
+    def __init__(self, body: HttpBody, response_metadata: dict[str, Any], options: Options) -> None:
+        self._source = LoopSource(body)
+        self._reader = BlockingMediaStream(
+            self._source, response_metadata, strict=options.strict, limits=options.limits
+        )
+        self.content_type: str = self._reader.content_type
+        self.request_id: str = self._reader.request_id
+        self.response_metadata: dict[str, Any] = response_metadata
+
+    def events(
+        self,
+    ) -> AsyncIterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError]:
+        """Every event in order, as :meth:`kvsfast.MediaReader.events` gives them."""
+        return _Items(self._reader.events(), self._source)
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """Each frame as soon as its last byte has arrived. Raises an InStreamError when its turn comes."""
+        return _Items(self._reader.frames(), self._source)
+
+    def fragments(self) -> AsyncIterator[Fragment]:
+        """Each fragment when it ends, a cut one too. Raises an InStreamError when its turn comes."""
+        return _Items(self._reader.fragments(), self._source)
+
+    async def read(self, size: int = -1, /) -> bytes:
+        """The raw media: 1 to ``size`` bytes as soon as some are there, ``b""`` only at the end."""
+        while True:
+            try:
+                return self._reader.read(size)
+            except BlockingIOError:
+                await self._source.ready()
+
+    async def readinto(self, target: Buffer, /) -> int:
+        """Raw media into a writable buffer: 1 or more bytes, 0 only at the end."""
+        while True:
+            try:
+                return self._reader.readinto(target)
+            except BlockingIOError:
+                await self._source.ready()
+
+    async def iter_chunks(self, chunk_size: int = 65536) -> AsyncIterator[bytes]:
+        """The raw media in pieces of 1 to ``chunk_size`` bytes, each as soon as it is there."""
+        while piece := await self.read(chunk_size):
+            yield piece
+
+    @property
+    def output(self) -> GetMediaOutput:
+        """The response in botocore's shape; its Payload reads as this stream does."""
+        return {**self._reader.output, "Payload": self}  # type: ignore[typeddict-item]
+
+    @property
+    def closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self._reader.closed
+
+    def close(self) -> None:
+        """End reading and give the connection back, at once. Idempotent, from any task of the loop: one that
+        waits for media gets StreamClosed."""
+        self._reader.close()
+
+    async def __aenter__(self) -> Self:
+        if self.closed:
+            raise UsageError("the stream is closed")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return repr(self._reader).replace("<MediaStream", "<aio.MediaStream")
+
+
+class _Items(AsyncIterator[Item], Generic[Item]):
+    """A blocking iterator that waits on the loop where it would have to wait."""
+
+    __slots__ = ("_iterator", "_source")
+
+    def __init__(self, iterator: Iterator[Item], source: LoopSource) -> None:
+        self._iterator = iterator
+        self._source = source
+
+    async def __anext__(self) -> Item:
+        while True:
+            try:
+                return next(self._iterator)
+            except BlockingIOError:
+                await self._source.ready()
+            except StopIteration:
+                raise StopAsyncIteration from None
+
+
+class LoopSource:
+    """A body as a source that fills a few times in a row, and then wants to be waited for."""
+
+    def __init__(self, body: HttpBody) -> None:
+        self._body = body
+        self._readiness = Readiness(body.fileno())
+        self._left = TURN
+        body.never_wait(self._readiness.close)
+
+    async def ready(self) -> None:
+        """After a BlockingIOError: return when ``fill`` is worth another try. TransportTimeout: it took too
+        long."""
+        turn_is_over, self._left = self._left == 0, TURN
+        if turn_is_over:
+            await asyncio.sleep(0)
+        elif not await self._readiness.wait(self._body.patience):
+            raise self._body.timed_out()
+
+    def attach(self, buffer: ReceiveBuffer) -> None:
+        self._body.attach(buffer)
+
+    def fill(self) -> bool:
+        if self._left == 0:
+            raise BlockingIOError("it is the turn of others")
+        self._left -= 1
+        return self._body.fill()
+
+    def shutdown(self) -> None:
+        self._body.shutdown()
+
+    def close(self) -> None:
+        self._body.close()
+
+
+class Readiness:
+    """Waits for one descriptor to become readable.
+
+    The loop is told of the descriptor when somebody first waits, and it is taken back only when there is
+    something to read that nobody waits for: a busy stream costs no call of epoll_ctl per wait. Refers to
+    nothing of the stream, since the loop refers to it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiter: asyncio.Future[bool] | None = None
+
+    async def wait(self, seconds: float) -> bool:
+        """True: it is readable, or closed. False: it was neither for so long."""
+        if self._waiter is not None:
+            raise UsageError("the stream is being read by another task; one task reads at a time")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            loop.add_reader(self._descriptor, self._wake)
+            self._loop = loop
+        elif self._loop is not loop:
+            raise UsageError("the stream belongs to another event loop")
+        self._waiter = loop.create_future()
+        timer = None if math.isinf(seconds) else loop.call_later(seconds, self._settle, False)
+        try:
+            return await self._waiter
+        finally:
+            self._waiter = None
+            if timer is not None:
+                timer.cancel()
+
+    def close(self) -> None:
+        """Before the descriptor is closed: its number may be another one's soon."""
+        self._leave()
+        self._settle(True)
+
+    def _wake(self) -> None:
+        if self._waiter is None:
+            self._leave()
+        self._settle(True)
+
+    def _leave(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None and not loop.is_closed():
+            loop.remove_reader(self._descriptor)
+
+    def _settle(self, readable: bool) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(readable)
