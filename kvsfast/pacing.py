@@ -104,8 +104,8 @@ class SendRate:
             if not self._is_on:
                 return 0.0
             self._fill()
-            if self._tokens >= 1:
-                self._tokens -= 1
+            if self._tokens > 1 - 1e-6:  # what sums of floats may lack after the wait that was told
+                self._tokens = max(0.0, self._tokens - 1)
                 return 0.0
             return (1 - self._tokens) / self._rate
 

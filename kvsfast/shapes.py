@@ -3,7 +3,7 @@
 The members are those of the service model ``kinesis-video-media`` 2017-09-30; a test compares them.
 """
 
-from __future__ import annotations
+# Without postponed evaluation of annotations, which hides Required from __required_keys__.
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Required, TypedDict
@@ -45,5 +45,5 @@ class GetMediaOutput(TypedDict):
     ``close()`` as botocore's StreamingBody has them, and the rest of :class:`kvsfast.MediaStream`."""
 
     ContentType: str
-    Payload: MediaStream
+    Payload: "MediaStream"
     ResponseMetadata: dict[str, Any]
