@@ -160,14 +160,14 @@ class Client:
             options = self.options.replace(
                 retry=StandardRetry(max_attempts=1), idle_timeout=idle_timeout, deadline=deadline
             )
-            body, metadata = yield from self._opener.open(stream, start, options)
+            body, metadata = yield from self.opener.open(stream, start, options)
             return MediaStream(body, metadata, limits=options.limits)
 
         session = Session(
             stream_name(stream),
             selector,
             open=open,
-            forget_endpoint=partial(self._opener.endpoints.forget, asked),
+            forget_endpoint=partial(self.opener.endpoints.forget, asked),
             options=session_options,
             store=store,
             stall_after=self.options.idle_timeout,

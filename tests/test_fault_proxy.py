@@ -308,7 +308,7 @@ def test_a_refused_handshake(service: Emulator, proxy: FaultProxy) -> None:
 
 
 def test_nobody_listens(service: Emulator, proxy: FaultProxy) -> None:
-    proxy.plan(RefuseConnections(0.3, Hangup()))
+    proxy.plan(RefuseConnections(2.0, Hangup()))
     with pytest.raises(kvsfast.TransportError):
         client_of(service, proxy).get_media("front-door", kvsfast.StartSelector.earliest())
     refused = 0
