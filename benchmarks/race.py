@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.contenders import Contender
+from benchmarks.contender import Contender
 from benchmarks.job import Job, Outcome, Server
 from benchmarks.machine import ROOT
-from benchmarks.reference import read_lap
+from benchmarks.reference import Lap, read_lap
 from benchmarks.server import TRANSPORTS, serving
 from benchmarks.workloads import WORKLOADS
 
@@ -39,10 +39,11 @@ class Lane:
 
 @dataclass(frozen=True)
 class Race:
-    """``outcomes``: by lane and contender, one for each round. ``skipped``: contender -> why."""
+    """``outcomes`` and ``jobs`` by lane and contender, one outcome for each round. ``skipped``: contender ->
+    why."""
 
     outcomes: dict[Lane, dict[str, list[Outcome]]]
-    jobs: dict[Lane, Job]
+    jobs: dict[Lane, dict[str, Job]]
     skipped: dict[str, str]
 
 
@@ -79,7 +80,9 @@ def run_race(
     commands = {contender.name: contender.command() for contender in running}
     with serving(list(workloads)) as servers:
         lanes = [Lane(workload, transport) for workload in workloads for transport in transports]
-        jobs = {lane: _job(lane, servers[lane.workload, lane.transport], media_bytes) for lane in lanes}
+        jobs = {
+            lane: _jobs(servers[lane.workload, lane.transport], lane, running, media_bytes) for lane in lanes
+        }
         outcomes: dict[Lane, dict[str, list[Outcome]]] = {
             lane: {contender.name: [] for contender in running} for lane in lanes
         }
@@ -87,14 +90,21 @@ def run_race(
             for lane in lanes:
                 for contender in running if turn % 2 else reversed(running):
                     say(f"round {turn} of {rounds}, {lane.workload} over {lane.transport}: {contender.name}")
-                    outcome = _run(contender, commands[contender.name], jobs[lane])
+                    outcome = _run(contender, commands[contender.name], jobs[lane][contender.name])
                     if turn > 0:
                         outcomes[lane][contender.name].append(outcome)
     return Race(outcomes, jobs, skipped)
 
 
-def _job(lane: Lane, server: Server, media_bytes: int) -> Job:
+def _jobs(server: Server, lane: Lane, contenders: Sequence[Contender], media_bytes: int) -> dict[str, Job]:
     lap = read_lap(server, len(WORKLOADS[lane.workload].make()[1]))
+    return {
+        contender.name: _job(server, lap, min(media_bytes, contender.most_bytes or media_bytes))
+        for contender in contenders
+    }
+
+
+def _job(server: Server, lap: Lap, media_bytes: int) -> Job:
     laps = max(1, media_bytes // lap.media_bytes)
     return Job(
         server,
@@ -136,10 +146,10 @@ def gigabytes(contender: Contender, job: Job, outcome: Outcome) -> float:
 
 def standings(race: Race, contenders: Sequence[Contender], lane: Lane) -> list[Standing]:
     """In the order of the contenders."""
-    outcomes, job = race.outcomes[lane], race.jobs[lane]
+    outcomes, jobs = race.outcomes[lane], race.jobs[lane]
     by_name = {contender.name: contender for contender in contenders if contender.name in outcomes}
     cpu = {
-        name: [outcome.cpu_s / gigabytes(contender, job, outcome) for outcome in outcomes[name]]
+        name: [outcome.cpu_s / gigabytes(contender, jobs[name], outcome) for outcome in outcomes[name]]
         for name, contender in by_name.items()
     }
     table = []
@@ -152,7 +162,7 @@ def standings(race: Race, contenders: Sequence[Contender], lane: Lane) -> list[S
                 median(cpu[name]),
                 min(cpu[name]),
                 median(own / floor for own, floor in zip(cpu[name], bare, strict=True)) if bare else None,
-                median(1000 * gigabytes(contender, job, outcome) / outcome.wall_s for outcome in mine),
+                median(1000 * gigabytes(contender, jobs[name], outcome) / outcome.wall_s for outcome in mine),
                 median(1000 * outcome.first_s for outcome in mine),
                 max(outcome.peak_bytes for outcome in mine) / 2**20,
                 max(outcome.peak_bytes - outcome.base_bytes for outcome in mine) / 2**20,

@@ -25,7 +25,7 @@ static uint8_t *read_file(const char *path, size_t *size)
     }
     *size = (size_t)ftell(file);
     rewind(file);
-    uint8_t *data = malloc(*size);
+    uint8_t *data = (uint8_t *)malloc(*size);
     if (!data || fread(data, 1, *size, file) != *size) {
         perror(path);
         exit(1);

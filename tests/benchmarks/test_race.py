@@ -32,7 +32,7 @@ def test_all_contenders_read_the_same(lane: Lane) -> None:
         warm_up=0,
         media_bytes=1,
     )
-    job, outcomes = race.jobs[lane], race.outcomes[lane]
+    job, outcomes = race.jobs[lane]["frames"], race.outcomes[lane]
     if lane.workload == "audio":
         assert job.sums == Sums(6400, 6400 * 160, 409_536_000_000_000, 1_611_469)
     sums = {name: outcome.sums for name, (outcome,) in outcomes.items() if outcome.sums}
