@@ -24,6 +24,7 @@ from kvsfast.forking import generation
 from kvsfast.model import Limits
 from kvsfast.protocols import Response
 from kvsfast.read_ahead import ReadAhead, Source
+from kvsfast.readiness import TurnSource
 from kvsfast.shapes import GetMediaOutput
 
 if TYPE_CHECKING:
@@ -136,6 +137,14 @@ class MediaReader:
         if self._mode:
             raise UsageError("the stream is being read already; say read_ahead before")
         self._source = ReadAhead(self._source, limit)
+
+    def never_wait(self) -> TurnSource:
+        """From now on reading raises BlockingIOError where it would have to wait; what is returned says for
+        what. UsageError: the source cannot be read so."""
+        if not isinstance(self._source, HttpBody):
+            raise UsageError("only a response that nobody reads ahead can be read without waiting")
+        self._source = source = TurnSource(self._source)
+        return source
 
     # -- lifecycle
 
@@ -307,7 +316,8 @@ class HttpBody:
         self._deadline = deadline
         self._on_close = on_close
         self._may_wait = True
-        self._before_close: Callable[[], None] = lambda: None
+        #: Called while the descriptor is still that of the connection.
+        self.before_close: Callable[[], None] = lambda: None
         self._received = 0
         self._decoder: BodyDecoder | None = None
         self._broken: TransportError | None = None
@@ -346,11 +356,9 @@ class HttpBody:
 
     # -- for who waits for many sockets at once
 
-    def never_wait(self, before_close: Callable[[], None] = lambda: None) -> None:
-        """From now on ``fill`` raises BlockingIOError where it would have to wait. ``before_close`` is called
-        while the descriptor is still that of the connection."""
+    def never_wait(self) -> None:
+        """From now on ``fill`` raises BlockingIOError where it would have to wait."""
         self._may_wait = False
-        self._before_close = before_close
         self._response.set_timeout(0.0)
 
     def fileno(self) -> int:
@@ -395,7 +403,7 @@ class HttpBody:
     def close(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._before_close()
+            self.before_close()
             if self._keep and self._is_whole():
                 self._response.finish()
             else:

@@ -38,7 +38,8 @@ DOORS: dict[str, str] = {
     "endpoint": "errors faults forking options protocols steps",
     "shapes": "",
     "read_ahead": "_native errors",
-    "stream": "_native errors forking model protocols read_ahead shapes",
+    "readiness": "",
+    "stream": "_native errors forking model protocols read_ahead readiness shapes",
     "memory": "_native",
     "source": "_native errors model read_ahead stream",
     "consume": "_native errors faults forking model options protocols read_ahead steps stream tags",
@@ -46,7 +47,7 @@ DOORS: dict[str, str] = {
     " stream",
     "client": "consume endpoint environment errors model opening options protocols retry steps stream "
     "transport",
-    "aio": "_native client endpoint errors model options shapes steps stream",
+    "aio": "_native client endpoint errors model options readiness shapes steps stream",
     "emulator": "_native errors model tags",
     "media": "_native errors model tags",
     "cli": "*",

@@ -14,23 +14,19 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from kvsfast.errors import UsageError
+from kvsfast.readiness import TurnSource
 from kvsfast.stream import HttpBody
 from kvsfast.stream import MediaStream as BlockingMediaStream
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from kvsfast._native.chunked import ReceiveBuffer
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.errors import InStreamError, MediaError
     from kvsfast.options import Options
     from kvsfast.shapes import GetMediaOutput
 
 Item = TypeVar("Item")
-
-#: Receives in a row before other tasks get their turn: with TLS at most 16 KiB each, else 64.
-TURN = 16
-
 
 class MediaStream:
     """The response of one GetMedia call: :class:`kvsfast.MediaStream` for a task.
@@ -41,10 +37,10 @@ class MediaStream:
     """
 
     def __init__(self, body: HttpBody, response_metadata: dict[str, Any], options: Options) -> None:
-        self._source = LoopSource(body)
         self._reader = BlockingMediaStream(
-            self._source, response_metadata, strict=options.strict, limits=options.limits
+            body, response_metadata, strict=options.strict, limits=options.limits
         )
+        self._source = LoopSource(self._reader.never_wait())
         self.content_type: str = self._reader.content_type
         self.request_id: str = self._reader.request_id
         self.response_metadata: dict[str, Any] = response_metadata
@@ -133,37 +129,26 @@ class _Items(AsyncIterator[Item], Generic[Item]):
 
 
 class LoopSource:
-    """A body as a source that fills a few times in a row, and then wants to be waited for."""
+    """Waits on the loop for a source that does not wait."""
 
-    def __init__(self, body: HttpBody) -> None:
-        self._body = body
-        self._readiness = Readiness(body.fileno())
-        self._left = TURN
-        body.never_wait(self._readiness.close)
+    __slots__ = ("_readiness", "_source")
+
+    def __init__(self, source: TurnSource) -> None:
+        self._source = source
+        self._readiness = Readiness(source.fileno())
+        source.on_close(self._readiness.close)
+
+    async def is_ready(self) -> bool:
+        """Return when the source is worth another try. False: it took longer than its patience."""
+        if self._source.begin_turn():
+            await asyncio.sleep(0)
+            return True
+        return await self._readiness.wait(self._source.patience)
 
     async def ready(self) -> None:
-        """After a BlockingIOError: return when ``fill`` is worth another try. TransportTimeout: it took too
-        long."""
-        turn_is_over, self._left = self._left == 0, TURN
-        if turn_is_over:
-            await asyncio.sleep(0)
-        elif not await self._readiness.wait(self._body.patience):
-            raise self._body.timed_out()
-
-    def attach(self, buffer: ReceiveBuffer) -> None:
-        self._body.attach(buffer)
-
-    def fill(self) -> bool:
-        if self._left == 0:
-            raise BlockingIOError("it is the turn of others")
-        self._left -= 1
-        return self._body.fill()
-
-    def shutdown(self) -> None:
-        self._body.shutdown()
-
-    def close(self) -> None:
-        self._body.close()
+        """The same, with a TransportTimeout where it took too long."""
+        if not await self.is_ready():
+            raise self._source.timed_out()
 
 
 class Readiness:
