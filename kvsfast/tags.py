@@ -107,7 +107,13 @@ IN_STREAM_ERRORS: dict[int, tuple[str, str, bool]] = {
 def in_stream_error(
     error_id: str | None, error_code: str | None, message: str | None, fragment_number: str | None
 ) -> InStreamError:
-    """The error that the tags of a document tell. Unknown ids and codes survive as they are."""
+    """The error that the tags of a document tell. Unknown ids and codes survive as they are.
+
+    Without an id the code may be the number: EXCEPTION_ERROR_CODE is "the integer code"
+    (GetMediaForFragmentList, API reference).
+    """
+    if not error_id and error_code and error_code.isascii() and error_code.isdigit():
+        error_id, error_code = error_code, None
     try:
         number = int(error_id) if error_id else -1
     except ValueError:
