@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -116,3 +117,100 @@ def rest_of(payload: Any, clock: ManualClock) -> bytes:
     clock.wait_for_sleepers()
     clock.advance(60)
     return bytes(received + payload.read())
+
+
+def test_a_producer_that_rewinds_sends_the_same_under_new_numbers(
+    service: Emulator, clock: ManualClock, sdk: MakeSdk
+) -> None:
+    service.configure("s", idle_seconds=0)
+    with service.producer("s", start=1_700_000_000.5) as camera:
+        camera.send(mkv.clip(4))
+        clock.advance(5)
+        again = camera.rewind(2)
+        with pytest.raises(UsageError, match="cannot rewind by 9: 6 fragments"):
+            camera.rewind(9)
+        camera.send(mkv.clip(1))
+    documents = dissect(sdk(service).read("s"))
+    assert told(documents) == made(camera.sent)
+    times = [1_700_000_000_500 + ms for ms in (0, 200, 400, 600, 400, 600, 800)]
+    assert [document.producer_ms for document in documents] == times
+    assert [document.media for document in documents[4:6]] == [document.media for document in documents[2:4]]
+    assert sequences(again) == [5, 6]
+    assert [d.server_ms - documents[0].server_ms for d in documents] == [0] * 4 + [5000] * 3
+    # The first fragment at or after a time, in the order of the stream.
+    when = datetime.fromtimestamp(1_700_000_001, UTC)
+    from_there = dissect(sdk(service).read("s", "PRODUCER_TIMESTAMP", StartTimestamp=when))
+    assert told(from_there) == made(camera.sent[3:])
+
+
+def test_clusters_with_an_epoch_time_keep_it(service: Emulator) -> None:
+    with service.producer("s") as camera:
+        camera.send(mkv.clip(2, start=1_646_229_468_350))
+    assert [fragment.producer_ms for fragment in camera.sent] == [1_646_229_468_350, 1_646_229_468_550]
+
+
+def test_producing_after_stored_media(clock: ManualClock, sdk: MakeSdk) -> None:
+    with Emulator({"s": mkv.clip(2)}, clock=clock, limits=False) as service:
+        client = sdk(service)
+        before = service.stream("s").fragments()
+        clock.advance(1)
+        with service.producer("s") as camera:
+            camera.send(mkv.clip(1))
+        every = made(before) + made(camera.sent)
+        assert sequences(before + camera.sent) == [1, 2, 1001]
+        assert told(dissect(client.read("s"))) == every
+        for index, (number, _) in enumerate(every):
+            found = dissect(client.read("s", "FRAGMENT_NUMBER", AfterFragmentNumber=number))
+            assert told(found) == every[index + 1 :]
+        for fragment in before + camera.sent:
+            when = datetime.fromtimestamp(fragment.server_ms / 1000, UTC)
+            found = dissect(client.read("s", "SERVER_TIMESTAMP", StartTimestamp=when))
+            assert found[0].number == fragment.number
+        assert told(dissect(client.read("s", "NOW"))) == every[2:]
+
+
+@pytest.mark.parametrize("options", [{"loop": True}, {"pace": "realtime"}])
+def test_nothing_is_put_in_between(options: dict[str, Any], clock: ManualClock) -> None:
+    with Emulator({"s": mkv.clip(2)}, clock=clock, **options) as service:
+        with pytest.raises(UsageError, match="still goes on"):
+            service.producer("s")
+        clock.advance(0.4)
+        if "pace" in options:
+            service.producer("s").end()
+
+
+def test_now_is_the_newest_or_the_next(service: Emulator, clock: ManualClock, sdk: MakeSdk) -> None:
+    client = sdk(service)
+    service.configure("s", idle_seconds=0)
+    assert client.read("s", "NOW") == b""
+    with service.producer("s") as camera:
+        camera.send(mkv.clip(2))
+        assert told(dissect(client.read("s", "NOW"))) == made(camera.sent[1:])
+        service.configure("s", now="next", idle_seconds=60)
+        with contextlib.closing(client.open("s", "NOW")) as payload:
+            clock.wait_for_sleepers()
+            camera.send(mkv.clip(1))
+            assert told(rest(payload, clock)) == made(camera.sent[2:])
+
+
+def test_a_time_to_come_begins_with_the_first_fragment_at_or_after_it(
+    service: Emulator, clock: ManualClock, sdk: MakeSdk
+) -> None:
+    when = datetime.fromtimestamp(clock.now() + 10, UTC)
+    with contextlib.closing(sdk(service).open("s", "SERVER_TIMESTAMP", StartTimestamp=when)) as payload:
+        with service.producer("s") as camera:
+            for n in range(5):
+                clock.wait_for_sleepers()
+                camera.send(cluster(n))
+                clock.advance(4)
+        assert told(rest(payload, clock)) == made(camera.sent[3:])
+
+
+def test_opaque_tokens(clock: ManualClock, sdk: MakeSdk) -> None:
+    with Emulator({"s": []}, clock=clock, opaque_tokens=True, limits=False) as service:
+        with service.producer("s") as camera:
+            camera.send(mkv.clip(3))
+        for index, fragment in enumerate(camera.sent):
+            assert fragment.token != fragment.number
+            found = dissect(sdk(service).read("s", "CONTINUATION_TOKEN", ContinuationToken=fragment.token))
+            assert told(found) == made(camera.sent[index + 1 :])
