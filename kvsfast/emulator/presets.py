@@ -89,6 +89,7 @@ _HTTP: dict[str, Preset] = {
         "403 with XML and no error header: a wrong host or path, or IAM at the front door",
         passes=False,
     ),
+    "access-denied": Preset(HttpError("AccessDeniedException"), "403, IAM says no in JSON", passes=False),
     "signature-expired": Preset(
         HttpError("InvalidSignatureException", _EXPIRED), "403, the client's clock is late", passes=False
     ),

@@ -42,6 +42,7 @@ EXPECTED = {
     "error-type-suffix": ("ClientLimitExceededException", 400),
     "type-in-body": ("ClientLimitExceededException", 400),
     "lower-case-message": ("ClientLimitExceededException", 400),
+    "access-denied": ("AccessDeniedException", 403),
     "access-denied-xml": ("403", 403),
     "signature-expired": ("InvalidSignatureException", 403),
     "signature-not-yet-current": ("InvalidSignatureException", 403),

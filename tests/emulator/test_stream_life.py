@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import boto3
@@ -282,8 +283,8 @@ def test_credentials_rotate(service: Emulator, sdk: MakeSdk, refusal: str, statu
         assert refused(call) == (status, refusal)
     assert sdk(service).read("s")
     for changes in ({"aws_session_token": None}, {"aws_session_token": "wrong"}):
-        client = sdk(service, **changes)
-        assert refused(lambda client=client: client.read("s")) == (403, "UnrecognizedClientException")
+        read = partial(sdk(service, **changes).read, "s")
+        assert refused(read) == (403, "UnrecognizedClientException")
     wrong = sdk(service, aws_secret_access_key="wrong")
     assert refused(lambda: wrong.read("s")) == (403, "InvalidSignatureException")
     assert "another secret" not in repr(service.credentials) and "a token" not in repr(service.credentials)
@@ -345,7 +346,7 @@ def test_options_that_cannot_be(service: Emulator) -> None:
         {"session_ends_at": "byte"},
     ):
         with pytest.raises(UsageError):
-            service.configure("s", **wrong)  # type: ignore[arg-type]
+            service.configure("s", **wrong)
     service.configure("s", idle_seconds=0)
 
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import SSLError
 
 from kvsfast.emulator import Emulator
+from kvsfast.emulator.tls import Certificate, TlsVersion
 from kvsfast.errors import UsageError
 from tests.emulator import mkv
 from tests.emulator.conftest import Sdk, connected, raw_get_media
@@ -60,6 +61,50 @@ def test_a_client_that_speaks_no_tls_does_no_harm(caplog: pytest.LogCaptureFixtu
             good.sendall(raw_get_media(service, "s"))
             assert good.recv(100).startswith(b"HTTP/1.1 200 ")
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
+REASONS: dict[Certificate, str] = {
+    "expired": "certificate has expired",
+    "wrong-host": "'127.0.0.1' doesn't match 'elsewhere.invalid'",
+    "unknown-authority": "unable to get local issuer certificate",
+}
+
+
+@pytest.mark.parametrize("certificate", REASONS)
+def test_certificates_that_are_refused_by_the_client(certificate: Certificate, sdk: MakeSdk) -> None:
+    with Emulator({"s": mkv.clip(1)}, tls=True, certificate=certificate) as service:
+        for call in (lambda: sdk(service).endpoint("s"), lambda: sdk(service).read("s")):
+            with pytest.raises(SSLError, match=REASONS[certificate]):
+                call()
+        service.present_certificate("valid")
+        assert sdk(service).read("s")
+        service.present_certificate(certificate)
+        with pytest.raises(SSLError, match=REASONS[certificate]):
+            sdk(service).read("s")
+
+
+@pytest.mark.parametrize(("version", "other"), [("1.2", "1.3"), ("1.3", "1.2")])
+def test_one_version_of_tls(version: TlsVersion, other: str) -> None:
+    versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+    with Emulator({"s": mkv.clip(1)}, tls=True, tls_version=version) as service:
+        with connected(service, service.media_endpoint_url) as sock:
+            assert isinstance(sock, ssl.SSLSocket)
+            assert sock.version() == f"TLSv{version}"
+        host, port = service.endpoint_url.removeprefix("https://").split(":")
+        context = ssl.create_default_context(cafile=service.ca_certificate_path)
+        context.minimum_version = context.maximum_version = versions[other]
+        with socket.create_connection((host, int(port)), timeout=30) as plain:
+            with pytest.raises(ssl.SSLError, match=r"(?i)alert protocol version"):
+                context.wrap_socket(plain, server_hostname=host)
+
+
+def test_tls_that_cannot_be() -> None:
+    with pytest.raises(UsageError, match=r"tls_version is '1\.1', expected 1\.2 or 1\.3"):
+        Emulator({"s": mkv.clip(1)}, tls=True, tls_version="1.1").start()  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="certificate is 'nice', expected one of valid, expired"):
+        Emulator({"s": mkv.clip(1)}, tls=True, certificate="nice").start()  # type: ignore[arg-type]
+    with Emulator({"s": mkv.clip(1)}) as plain, pytest.raises(UsageError, match="serves no TLS"):
+        plain.present_certificate("expired")
 
 
 def test_the_certificate_is_gone_afterwards() -> None:
