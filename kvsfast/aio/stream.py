@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+
 class MediaStream:
     """The response of one GetMedia call: :class:`kvsfast.MediaStream` for a task.
 

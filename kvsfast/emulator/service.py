@@ -92,6 +92,8 @@ class Emulator:
     ) -> None:
         if pace not in ("max", "realtime"):
             raise UsageError(f'pace is {pace!r}, expected "max" or "realtime"')
+        if not tls and (certificate != "valid" or tls_version is not None):
+            raise UsageError("certificate and tls_version say how TLS is served: they need tls=True")
         self.region = region
         self.faults = Faults() if faults is None else faults
         self.clock = Clock() if clock is None else clock

@@ -7,11 +7,14 @@ import shlex
 import signal
 import subprocess
 from pathlib import Path
+from types import NoneType
+from typing import Any
 
 import boto3
 import pytest
 
 import kvsfast
+from kvsfast.emulator import PRESETS, ErrorDocument, HttpError, RandomFaults
 from kvsfast.emulator.clip import CLIP
 from tests.cli.command import PATIENCE, command, environment, run, started
 
@@ -86,6 +89,90 @@ def test_files_of_one_name_follow_each_other(tmp_path: Path) -> None:
         assert all(fragment.continuation_token != fragment.number for fragment in fragments)
 
 
+def reading(told: dict[str, Any], stream: str = "demo") -> str:
+    """What becomes of reading a stream to its end."""
+    client = kvsfast.Client(
+        told["region"],
+        endpoint_url=told["endpoint_url"],
+        aws_access_key_id=told["access_key_id"],
+        aws_secret_access_key=told["secret_access_key"],
+        verify=told["ca_bundle"] or True,
+        retry=kvsfast.StandardRetry(max_attempts=1),
+    )
+    try:
+        with client.get_media(stream, kvsfast.StartSelector.earliest()) as media:
+            return f"{sum(1 for _ in media.frames())} frames"
+    except kvsfast.ServiceError as error:
+        return error.code
+    except kvsfast.KvsFastError as error:
+        return type(error).__name__
+
+
+def test_faults_are_met_in_order() -> None:
+    faults = ["--fault", "reset-in-frame", "--fault", "b=in-stream-4501", "--fault", "connection-limit"]
+    streams = ["--stream", f"a={CLIP}", "--stream", f"b={CLIP}"]
+    with started("emulator", "--json", "--no-limits", *streams, *faults) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        whole = f"{len(FRAMES)} frames"
+        limit = "ConnectionLimitExceededException"
+        assert [reading(told, "a") for _ in range(3)] == ["TransportError", limit, whole]
+        assert [reading(told, "b") for _ in range(4)] == ["TransportError", "KMS_KEY_DISABLED", limit, whole]
+
+
+def test_random_faults_by_a_seed() -> None:
+    options = ["--random-faults", "0.5", "--seed", "3", "--among", "in-stream-5000,client-limit"]
+    expected = RandomFaults(3, 0.5, among=["in-stream-5000", "client-limit"])
+    whole = f"{len(FRAMES)} frames"
+    names = {HttpError: "ClientLimitExceededException", ErrorDocument: "INTERNAL_ERROR", NoneType: whole}
+    with started("emulator", "--json", "--no-limits", *options) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        outcomes = [reading(told) for _ in range(8)]
+    drawn = [names[type(expected.decide("demo", "GetMedia"))] for _ in range(8)]
+    assert outcomes == drawn
+    assert len(set(drawn)) > 1
+
+
+def test_random_faults_of_the_control_plane() -> None:
+    options = ["--random-faults", "1", "--among", "access-denied", "--control-plane-faults"]
+    with started("emulator", "--json", *options) as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        assert reading(told) == "AccessDeniedException"
+
+
+def test_a_certificate_and_a_clock_that_are_not_right() -> None:
+    with started("emulator", "--json", "--tls", "--certificate", "expired") as process:
+        assert process.stdout is not None
+        assert reading(json.loads(process.stdout.readline())) == "ConnectFailed"
+    with started("emulator", "--json", "--tls", "--tls-version", "1.2", "--clock-offset", "400") as process:
+        assert process.stdout is not None
+        assert reading(json.loads(process.stdout.readline())) == "InvalidSignatureException"
+
+
+def test_what_a_missing_fragment_gives() -> None:
+    with started("emulator", "--json", "--missing", "http-error") as process:
+        assert process.stdout is not None
+        told = json.loads(process.stdout.readline())
+        client = kvsfast.Client(
+            told["region"],
+            endpoint_url=told["endpoint_url"],
+            aws_access_key_id=told["access_key_id"],
+            aws_secret_access_key=told["secret_access_key"],
+        )
+        with pytest.raises(kvsfast.InvalidArgumentException):
+            client.get_media("demo", kvsfast.StartSelector.after_fragment(str(1 << 156 | 7 << 92)))
+
+
+def test_the_names_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = run(capsys, "emulator", "--list-faults")
+    assert shown.code == 0
+    assert [line.split()[0] for line in shown.out.splitlines()] == list(PRESETS)
+    shown = run(capsys, "emulator", "--list-faults", "--json")
+    assert [json.loads(line)["name"] for line in shown.out.splitlines()] == list(PRESETS)
+
+
 def test_requests_are_told_on_demand() -> None:
     with started("emulator", "--json", "-v", "--port", "0") as process:
         assert process.stdout is not None
@@ -112,6 +199,13 @@ def test_requests_are_told_on_demand() -> None:
         (["--port", "70000"], 2, "is not a port"),
         (["--pieces", "huge"], 2, "invalid choice"),
         (["--bandwidth", "0"], 2, "whole number of at least 1"),
+        (["--fault", "melt"], 2, "'melt' is no fault: see --list-faults"),
+        (["--fault", "a=drip"], 2, "--fault is for stream a, and there are only demo"),
+        (["--random-faults", "1.5"], 2, "'1.5' is no share"),
+        (["--random-faults", "many"], 2, "'many' is no share"),
+        (["--among", "drip"], 2, "need --random-faults"),
+        (["--random-faults", "1", "--among", "drip", "--control-plane-faults"], 2, "nothing to draw from"),
+        (["--certificate", "expired"], 2, "need tls=True"),
     ],
 )
 def test_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, told: str) -> None:
