@@ -157,10 +157,9 @@ class Client:
         asked = replace(self.options.endpoint_options, stream=stream)
 
         def open(start: StartSelector, idle_timeout: float, deadline: float) -> Steps[MediaStream]:
-            options = self.options.replace(
-                retry=StandardRetry(max_attempts=1), idle_timeout=idle_timeout, deadline=deadline
-            )
+            options = self.options.replace(retry=StandardRetry(max_attempts=1), deadline=deadline)
             body, metadata = yield from self.opener.open(stream, start, options)
+            body.set_idle_timeout(idle_timeout)
             return MediaStream(body, metadata, limits=options.limits)
 
         session = Session(

@@ -325,6 +325,11 @@ class HttpBody:
         self._born = generation()
         response.set_timeout(idle_timeout)
 
+    def set_idle_timeout(self, seconds: float) -> None:
+        """From now on so long without a byte is a TransportTimeout. To be said before reading begins."""
+        self._idle_timeout = seconds
+        self._response.set_timeout(seconds)
+
     def attach(self, buffer: ReceiveBuffer) -> None:
         response = self._response
         self._buffer = buffer

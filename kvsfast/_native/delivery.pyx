@@ -143,7 +143,7 @@ cdef class Delivery:
             if parser is None:
                 return _OVER
             while parser.has_rows():
-                if self.passes(&parser.blocks.rows[parser.next_row]):
+                if self.passes(parser, &parser.blocks.rows[parser.next_row]):
                     self.item = parser.take_frame()
                     self.item_ends = False
                     return _ITEM
@@ -220,9 +220,10 @@ cdef class Delivery:
             self.look = True
         return 0
 
-    cdef bint passes(self, const kvs_row *row) except -1:
+    # Of the parser they were called with: while Python runs, another thread may `drop` the one that is here.
+
+    cdef bint passes(self, FragmentParser parser, const kvs_row *row) except -1:
         """Count a frame of the open fragment. Is it to be handed over?"""
-        cdef FragmentParser parser = self.parser
         cdef const uint8_t *payload
         cdef Seen found
         cdef Seen *expected
@@ -250,16 +251,16 @@ cdef class Delivery:
                         (found.size, found.time, found.digest),
                     )
                 return False
-            self.remember(&found)
+            self.remember(parser, &found)
         return self.selection.wants(row)
 
-    cdef int remember(self, const Seen *frame) except -1:
+    cdef int remember(self, FragmentParser parser, const Seen *frame) except -1:
         cdef Seen *seen
         cdef uint64_t room
         if self.count >= self.max_frames:
             raise LimitExceeded(
                 "too many frames in a fragment to tell them apart when it comes again", name="max_frames",
-                declared=self.count + 1, limit=self.max_frames, offset=self.parser.buffer.origin,
+                declared=self.count + 1, limit=self.max_frames, offset=parser.buffer.origin,
             )
         if self.count == self.room:
             room = 2 * self.room if self.room else 256

@@ -13,7 +13,8 @@ from kvsfast.consume.events import SessionEvent
 from kvsfast.consume.policy import Position
 from kvsfast.consume.session import Session, SessionEnd
 from kvsfast.consume.stats import ConsumerStats
-from kvsfast.errors import KvsFastError, TransportTimeout, UsageError
+from kvsfast.errors import KvsFastError, StreamClosed, TransportTimeout, UsageError
+from kvsfast.steps import drive
 
 if TYPE_CHECKING:
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
@@ -82,7 +83,7 @@ class Consumer:
         of which everything was given. UsageError: there is no checkpoint, or the fragment has not ended.
         CheckpointError: it could not be saved. LeaseLost: the stream has another owner, and this is over.
         """
-        self._driver.run(self._session.commit(what))
+        drive(self._session.commit(what))
 
     @property
     def stats(self) -> ConsumerStats:
@@ -121,7 +122,7 @@ class Consumer:
     def _clean_up(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            BlockingDriver().run(self._session.close())
+            drive(self._session.close())
             self._on_close()
 
     def __enter__(self) -> Self:
@@ -159,7 +160,7 @@ class Consumer:
                 return event
             if self._holds_item():
                 return None
-            self._driver.run(session.settle())
+            drive(session.settle())
             if not session.leaves:
                 return None
         elif status == DATA:
@@ -196,7 +197,11 @@ class Consumer:
         while not session.notices:
             if session.is_over and session.failure is None:
                 raise StopIteration
-            self._media = self._driver.run(session.connect())
+            try:
+                self._media = self._driver.run(session.connect())
+            except StreamClosed:
+                if session.end is not SessionEnd.CLOSED:
+                    raise
             if self._media is not None:
                 return None
         return session.notices.popleft()

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from kvsfast.errors import StreamClosed
-from kvsfast.steps import Pause, Step, Steps, Turn, start
+from kvsfast.steps import Pause, Step, Steps, Turn, abandon, start
 
 __all__ = ["BlockingDriver", "Driver"]
 
@@ -30,7 +30,7 @@ class BlockingDriver:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._woken = threading.Event()
+        self._waiting: set[threading.Event] = set()
         self._is_stopped = False
 
     def run(self, steps: Steps[Result]) -> Result:
@@ -50,7 +50,8 @@ class BlockingDriver:
     def stop(self) -> None:
         with self._lock:
             self._is_stopped = True
-            self._woken.set()
+            for woken in self._waiting:
+                woken.set()
 
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Pause):
@@ -65,17 +66,21 @@ class BlockingDriver:
             self._wait(future, None)
             return future.result()
         except BaseException:
-            if not future.cancel() and future.exception() is None:
-                step.discard(future.result())
+            abandon(step, future)
             raise
 
     def _wait(self, future: Future[Any] | None, seconds: float | None) -> None:
+        woken = threading.Event()
         with self._lock:
-            woken = self._woken = threading.Event()
             if self._is_stopped:
                 raise StreamClosed
-        if future is not None:
-            future.add_done_callback(lambda _: woken.set())
-        woken.wait(seconds)
+            self._waiting.add(woken)
+        try:
+            if future is not None:
+                future.add_done_callback(lambda _: woken.set())
+            woken.wait(seconds)
+        finally:
+            with self._lock:
+                self._waiting.discard(woken)
         if self._is_stopped:
             raise StreamClosed

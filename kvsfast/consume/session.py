@@ -149,6 +149,7 @@ class Session:
         None if it is not there yet. Raises what ends the session."""
         if self.failure is not None:
             raise self.failure
+        self._look_at_the_clock()
         if self.is_over:
             return None
         if self._gate.leaving is Ending.HANDED_OVER:
@@ -331,6 +332,8 @@ class Session:
         self._look_at_the_clock()
         if isinstance(error, StreamClosed):
             self._finish(SessionEnd.CLOSED)
+        if isinstance(error, TransportTimeout) and not error.retryable and self._until.seconds is not None:
+            self._finish(SessionEnd.UNTIL)  # the call's deadline: there is no room for it before the end
         if self.is_over:
             return
         gate, trouble = self._gate, self._trouble
@@ -442,7 +445,9 @@ class Session:
             if not self._bookmark.may_continue():
                 self._gate.leaving = Ending.HANDED_OVER
         except LeaseLost as error:
-            raise self._fail(error) from None
+            self._fail(error)
+            self.interrupt()
+            raise
 
     def _give_stats(self) -> None:
         give = self.options.on_stats
