@@ -36,7 +36,7 @@ class ReadAhead:
     def __init__(self, source: Source, limit: int) -> None:
         self._source = source
         self._limit = limit
-        self._window = min(limit, DEFAULT_WINDOW)
+        self._window = max(1, min(limit // 2, DEFAULT_WINDOW))  # so that one piece waits while another comes
         self._changed = threading.Condition()
         self._pieces: deque[bytes] = deque()
         self._held = 0
