@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         Waiting,
     )
     from kvsfast.consume.memory import MemoryCheckpoints
+    from kvsfast.consume.metrics import PrometheusCollector, observe_with_opentelemetry
     from kvsfast.consume.options import SessionChanges, SessionOptions
     from kvsfast.consume.policy import Ending, GiveUp, Outcome, Position, Resume, ResumePolicy, StandardResume
     from kvsfast.consume.session import SessionEnd
@@ -164,6 +165,7 @@ __all__ = [
     "Options",
     "Outcome",
     "Position",
+    "PrometheusCollector",
     "Projection",
     "Reconnected",
     "Request",
@@ -214,6 +216,7 @@ __all__ = [
     "endpoint_from_url",
     "in_stream_error",
     "memory_stats",
+    "observe_with_opentelemetry",
     "parse",
 ]
 
@@ -235,6 +238,8 @@ _LAZY = {
     "StreamReset": "consume.events",
     "Waiting": "consume.events",
     "MemoryCheckpoints": "consume.memory",
+    "PrometheusCollector": "consume.metrics",
+    "observe_with_opentelemetry": "consume.metrics",
     "SessionChanges": "consume.options",
     "SessionOptions": "consume.options",
     "Ending": "consume.policy",

@@ -42,7 +42,7 @@ DOORS: dict[str, str] = {
     "stream": "_native errors forking model protocols read_ahead readiness shapes",
     "memory": "_native",
     "source": "_native errors model read_ahead stream",
-    "consume": "_native errors faults forking model options protocols read_ahead steps stream tags",
+    "consume": "_native _version errors faults forking model options protocols read_ahead steps stream tags",
     "opening": "call_log endpoint environment errors faults limiter model options protocols signer steps"
     " stream",
     "client": "consume endpoint environment errors model opening options protocols retry steps stream "
@@ -63,6 +63,8 @@ LIBRARIES: dict[str, str] = {
     "botocore.exceptions": "consume errors faults",
     "botocore": "consume signer environment emulator",
     "boto3": "consume",
+    "prometheus_client": "consume",
+    "opentelemetry": "consume",
     "numpy": "media cli",
     "av": "media cli",
     "rich": "cli",

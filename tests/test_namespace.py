@@ -20,10 +20,10 @@ NATIVE = {"Fragment", "FragmentEnd", "FragmentParser", "FragmentStart", "Frame",
 #: What of the session is public: its modules list more for each other.
 CONSUME = {
     "Checkpoint", "CheckpointStore", "Consumer", "ConsumerStats", "DigestMismatch", "Ending", "Gap",
-    "GapReason", "GiveUp", "Idle", "MemoryCheckpoints", "Outcome", "Position", "Reconnected",
-    "Resume", "ResumePolicy", "Rewound", "SessionChanges", "SessionEnd", "SessionEvent",
-    "SessionOptions", "SqliteCheckpoints", "StandardResume", "StreamCheckpoint", "StreamReset",
-    "Until", "Waiting",
+    "GapReason", "GiveUp", "Idle", "MemoryCheckpoints", "Outcome", "Position",
+    "PrometheusCollector", "Reconnected", "Resume", "ResumePolicy", "Rewound", "SessionChanges",
+    "SessionEnd", "SessionEvent", "SessionOptions", "SqliteCheckpoints", "StandardResume",
+    "StreamCheckpoint", "StreamReset", "Until", "Waiting", "observe_with_opentelemetry",
 }  # fmt: skip
 NAMES = sorted(set(kvsfast.__all__) - {"__version__"})
 

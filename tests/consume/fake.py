@@ -19,7 +19,7 @@ from kvsfast.consume.session import Session
 from kvsfast.model import StartSelectorType
 from kvsfast.steps import Pause, Step, Steps, Turn, Work
 from kvsfast.stream import MediaStream
-from tests.mkv_writer import Block, fragment_number, service_fragment
+from tests.mkv_writer import Block, error_document, fragment_number, service_fragment
 
 Result = TypeVar("Result")
 EPOCH = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -187,8 +187,11 @@ class FakeBody:
 class FakeService:
     """A stream that holds ``fragments``, and answers calls as ``replies`` say; then with all there is.
 
-    Every call is checked: the body of the one before must be closed.
+    Every call is checked: the body of the one before must be closed. ``knows_what_it_lacks``: a fragment that
+    it does not hold cannot be gone on from, and it says so in the media.
     """
+
+    knows_what_it_lacks = False
 
     def __init__(
         self, fragments: Iterable[Stored] = (), *replies: Reply, clock: FakeClock | None = None
@@ -228,6 +231,9 @@ class FakeService:
             raise reply.error
         found = self.found(start)[: reply.most]
         media = b"".join(each.media for each in found) if reply.media is None else reply.media
+        number = start.fragment_number or start.token
+        if self.knows_what_it_lacks and number and number not in {each.number for each in self.fragments}:
+            media = error_document("FRAGMENT_NOT_FOUND", 4000, number)
         headers = {"date": self.date_header()} if reply.date else {}
         return MediaStream(
             FakeBody(self, media, reply, idle_timeout, deadline),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.config import Config
 
-import kvsfast.opening
+import kvsfast
 from kvsfast import (
     Client,
     ConnectFailed,
@@ -33,7 +33,7 @@ from kvsfast import (
 from kvsfast.emulator import Cut, Emulator, ErrorDocument, HttpError, RandomFaults, Stall
 from kvsfast.limiter import Limiter
 from tests.mkv_writer import Block, service_fragment
-from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Script, Server, http_chunk, respond
+from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Script, Server, http_chunk
 
 FRAMES = [b"\x01" * 5000, b"\x02" * 3, b"\x03" * 40_000]
 MEDIA = b"".join(
@@ -56,7 +56,7 @@ pytestmark = pytest.mark.usefixtures("no_environment", "without_limits")
 @pytest.fixture
 def without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests make more than five calls a second."""
-    monkeypatch.setattr(kvsfast.opening, "shared_limiter", Limiter(calls_per_second=1000))
+    monkeypatch.setattr("kvsfast.opening.shared_limiter", Limiter(calls_per_second=1000))
 
 
 @pytest.fixture(params=[False, True], ids=["tcp", "tls"])
@@ -96,11 +96,18 @@ def test_every_way_in_which_a_response_ends(service: Emulator, mode: str, prefet
     wanted = expected(service)
     service.faults.plan(
         "door",
-        Cut("reset", inside="frame"), Cut("eof", inside="trailer"), Cut("close", inside="header", fragment=1),
-        HttpError("InternalFailure"), HttpError("ServiceUnavailable"), ErrorDocument(5000, fragment=1),
-        Cut("close", inside="end"), Cut("eof", inside="tags"), HttpError("ConnectionLimitExceededException"),
-        Cut("eof", after_bytes=0), Stall(0.05, inside="frame"),
-    )  # fmt: skip
+        Cut("reset", inside="frame"),
+        Cut("eof", inside="trailer"),
+        Cut("close", inside="header", fragment=1),
+        HttpError("InternalFailure"),
+        HttpError("ServiceUnavailable"),
+        ErrorDocument(5000, fragment=1),
+        Cut("close", inside="end"),
+        Cut("eof", inside="tags"),
+        HttpError("ConnectionLimitExceededException"),
+        Cut("eof", after_bytes=0),
+        Stall(0.05, inside="frame"),
+    )
     with client_of(service).consume(
         "door", EARLIEST, until=Until(fragments=COUNT), resume=BRISK, prefetch_bytes=prefetch_bytes
     ) as consumer:
@@ -257,7 +264,8 @@ import kvsfast
 client = kvsfast.Client(
     "us-east-1", endpoint_url=sys.argv[1], aws_access_key_id=sys.argv[2], aws_secret_access_key=sys.argv[3]
 )
-with client.consume("door", kvsfast.StartSelector.earliest(), checkpoint="door.db", auto_commit=True) as consumer:
+start = kvsfast.StartSelector.earliest()
+with client.consume("door", start, checkpoint="door.db", auto_commit=True) as consumer:
     for fragment in consumer:
         print(fragment.number, flush=True)
 """
@@ -333,8 +341,13 @@ def kvsfast_number(media: bytes) -> str | None:
 def test_nobody_there_is_ridden_out_and_told_when_it_was_too_much() -> None:
     with Server() as server:
         url = server.url
-    keys = {"aws_access_key_id": "AKIDEXAMPLE", "aws_secret_access_key": "secret", "region_name": "eu-west-1"}
-    client = Client(config=Config(proxies={}), media_endpoint_url=url, **keys)
+    client = Client(
+        "eu-west-1",
+        config=Config(proxies={}),
+        media_endpoint_url=url,
+        aws_access_key_id="AKIDEXAMPLE",
+        aws_secret_access_key="secret",
+    )
     resume = StandardResume(base=0.001, longest=0.002, max_failures=7)
     with client.consume("door", EARLIEST, resume=resume) as consumer:
         with pytest.raises(kvsfast.ResumeFailed, match="7 calls in a row failed") as caught:
@@ -387,17 +400,30 @@ def test_two_threads_cannot_read_one_consumer() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"stream": "no such/name"}, "stream is"), ({"start": "NOW"}, "start is"), ({"checkpoint": 7}, "checkpoint is"),
-        ({"patience": 7}, "no option patience"), ({"idle_after": 0}, "idle_after"), ({"poison": "eat"}, "poison"),
-        ({"gaps": 1}, "gaps"), ({"rewinds": ""}, "rewinds"), ({"when_behind": "newer"}, "when_behind"),
-        ({"behind_after": True}, "behind_after"), ({"max_refetches": -1}, "max_refetches"),
-        ({"prefetch_bytes": 0}, "prefetch_bytes"), ({"tracks": "video"}, "tracks"), ({"tracks": [1.5]}, "tracks"),
-        ({"key_frames_only": 1}, "key_frames_only"), ({"auto_commit": "yes"}, "auto_commit"),
-        ({"until": 7}, "until"), ({"resume": 3}, "resume"), ({"on_event": 1}, "on_event"),
-        ({"claim_every": float("inf")}, "claim_every"), ({"stats_every": "1"}, "stats_every"),
+        ({"stream": "no such/name"}, "stream is"),
+        ({"start": "NOW"}, "start is"),
+        ({"checkpoint": 7}, "checkpoint is"),
+        ({"patience": 7}, "no option patience"),
+        ({"idle_after": 0}, "idle_after"),
+        ({"poison": "eat"}, "poison"),
+        ({"gaps": 1}, "gaps"),
+        ({"rewinds": ""}, "rewinds"),
+        ({"when_behind": "newer"}, "when_behind"),
+        ({"behind_after": True}, "behind_after"),
+        ({"max_refetches": -1}, "max_refetches"),
+        ({"prefetch_bytes": 0}, "prefetch_bytes"),
+        ({"tracks": "video"}, "tracks"),
+        ({"tracks": [1.5]}, "tracks"),
+        ({"key_frames_only": 1}, "key_frames_only"),
+        ({"auto_commit": "yes"}, "auto_commit"),
+        ({"until": 7}, "until"),
+        ({"resume": 3}, "resume"),
+        ({"on_event": 1}, "on_event"),
+        ({"claim_every": float("inf")}, "claim_every"),
+        ({"stats_every": "1"}, "stats_every"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
-)  # fmt: skip
+)
 def test_what_cannot_be(arguments: dict[str, Any], message: str) -> None:
     client = Client("eu-west-1", aws_access_key_id="a", aws_secret_access_key="b")
     arguments = {"stream": "door", "start": EARLIEST, **arguments}

@@ -29,11 +29,19 @@ HANG = 30.0
 @pytest.mark.parametrize(
     ("number", "server_ms", "verdict"),
     [
-        ("101", 6, Verdict.NEW), ("1000", 5, Verdict.NEW), ("101", None, Verdict.NEW), ("101", 1, Verdict.NEW),
-        ("100", 9, Verdict.DUPLICATE), ("0100", 9, Verdict.DUPLICATE), ("99", 5, Verdict.DUPLICATE),
-        ("99", 4, Verdict.DUPLICATE), ("99", None, Verdict.DUPLICATE), ("99", 6, Verdict.RESET), ("9", 6, Verdict.RESET),
+        ("101", 6, Verdict.NEW),
+        ("1000", 5, Verdict.NEW),
+        ("101", None, Verdict.NEW),
+        ("101", 1, Verdict.NEW),
+        ("100", 9, Verdict.DUPLICATE),
+        ("0100", 9, Verdict.DUPLICATE),
+        ("99", 5, Verdict.DUPLICATE),
+        ("99", 4, Verdict.DUPLICATE),
+        ("99", None, Verdict.DUPLICATE),
+        ("99", 6, Verdict.RESET),
+        ("9", 6, Verdict.RESET),
     ],
-)  # fmt: skip
+)
 def test_order(number: str, server_ms: int | None, verdict: Verdict) -> None:
     order = Order(Position("100", None, 5))
     assert order.judge(Position(number, None, server_ms)) is verdict
@@ -79,11 +87,18 @@ def test_quiet_is_told_each_time_as_long_again() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"server_time": datetime(2026, 1, 1)}, {"producer_time": 7}, {"number": 7}, {"number": "x"}, {"fragments": 0},
-        {"frames": True}, {"size": 1.5}, {"seconds": 0}, {"seconds": float("inf")},
+        {"server_time": datetime(2026, 1, 1)},
+        {"producer_time": 7},
+        {"number": 7},
+        {"number": "x"},
+        {"fragments": 0},
+        {"frames": True},
+        {"size": 1.5},
+        {"seconds": 0},
+        {"seconds": float("inf")},
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_until_what_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"until {next(iter(wrong))}"):
         Until(**wrong)
