@@ -142,6 +142,8 @@ cdef class Delivery:
             parser = self.parser
             if parser is None:
                 return _OVER
+            if parser.filling:
+                raise UsageError("the consumer is being read by another thread; it serves one at a time")
             while parser.has_rows():
                 if self.passes(parser, &parser.blocks.rows[parser.next_row]):
                     self.item = parser.take_frame()
