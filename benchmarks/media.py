@@ -55,9 +55,19 @@ def clusters(fragments: Sequence[Sequence[int]]) -> list[bytes]:
     return made
 
 
-def matroska(fragments: Sequence[Sequence[int]]) -> bytes:
-    """A producer's file: what the emulator makes fragments of."""
-    return head() + b"".join(clusters(fragments))
+def user_tags(count: int) -> bytes:
+    """So many tags of a producer's own, in one Tags element."""
+    pairs = (
+        element("67C8", element("45A3", f"sensor-{at:03d}".encode()), element("4487", b"21.5"))
+        for at in range(count)
+    )
+    return element("1254C367", element("7373", *pairs)) if count else b""
+
+
+def matroska(fragments: Sequence[Sequence[int]], tags: int = 0) -> bytes:
+    """A producer's file: what the emulator makes fragments of, each with so many tags."""
+    before = user_tags(tags)
+    return head() + b"".join(before + cluster for cluster in clusters(fragments))
 
 
 def service_head(fragment: int) -> bytes:

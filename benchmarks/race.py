@@ -51,13 +51,14 @@ class Race:
 class Standing:
     """What is said of a contender in a lane. CPU in seconds per GB (1e9 bytes) of media; ``to_bare``: median
     over the rounds of its CPU against the bare loop's of the same round, None if that did not run.
-    ``growth``: of resident memory while reading."""
+    ``share``: of one core, while reading. ``growth``: of resident memory while reading."""
 
     contender: Contender
     cpu_median: float
     cpu_least: float
     to_bare: float | None
     megabytes_per_second: float
+    share: float
     first_ms: float
     peak_mib: float
     growth_mib: float
@@ -71,14 +72,16 @@ def run_race(
     rounds: int,
     warm_up: int = 1,
     media_bytes: int,
+    pace: int | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Race:
     """``rounds`` after ``warm_up`` of them that do not count. Each reads whole laps of the media,
-    ``media_bytes`` or a little less; at least one."""
+    ``media_bytes`` or a little less; at least one. ``pace``: bytes per second of each session, None for as
+    fast as it goes."""
     skipped = {contender.name: why for contender in contenders if (why := contender.missing())}
     running = [contender for contender in contenders if contender.name not in skipped]
     commands = {contender.name: contender.command() for contender in running}
-    with serving(list(workloads)) as servers:
+    with serving(list(workloads), pace) as servers:
         lanes = [Lane(workload, transport) for workload in workloads for transport in transports]
         jobs = {
             lane: _jobs(servers[lane.workload, lane.transport], lane, running, media_bytes) for lane in lanes
@@ -163,6 +166,7 @@ def standings(race: Race, contenders: Sequence[Contender], lane: Lane) -> list[S
                 min(cpu[name]),
                 median(own / floor for own, floor in zip(cpu[name], bare, strict=True)) if bare else None,
                 median(1000 * gigabytes(contender, jobs[name], outcome) / outcome.wall_s for outcome in mine),
+                median(outcome.cpu_s / outcome.wall_s for outcome in mine),
                 median(1000 * outcome.first_s for outcome in mine),
                 max(outcome.peak_bytes for outcome in mine) / 2**20,
                 max(outcome.peak_bytes - outcome.base_bytes for outcome in mine) / 2**20,

@@ -1,7 +1,7 @@
 """The server of a run, in one process: the local service, once over TCP and once over TLS for each workload.
 
-``python -m benchmarks.server WORKLOAD...`` prints one JSON line and serves until its stdin closes. The media
-is framed before the first request; what is left to do per fragment are the two Tags of the service."""
+``python -m benchmarks.server BANDWIDTH WORKLOAD...`` prints one JSON line and serves until its stdin closes.
+BANDWIDTH in bytes per second of a session, 0 for none. The media is framed before the first request; what is left to do per fragment are the two Tags of the service."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ TRANSPORTS = ("tcp", "tls")
 
 
 @contextlib.contextmanager
-def serving(workloads: list[str]) -> Iterator[dict[tuple[str, str], Server]]:
-    """Run the server as long as the block lasts: (workload, transport) -> where it is."""
-    command = [sys.executable, "-m", "benchmarks.server", *workloads]
+def serving(workloads: list[str], bandwidth: float | None = None) -> Iterator[dict[tuple[str, str], Server]]:
+    """Run the server as long as the block lasts: (workload, transport) -> where it is. ``bandwidth``: bytes per
+    second of each session."""
+    command = [sys.executable, "-m", "benchmarks.server", str(bandwidth or 0), *workloads]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
         assert process.stdin and process.stdout
@@ -39,7 +40,7 @@ def serving(workloads: list[str]) -> Iterator[dict[tuple[str, str], Server]]:
 def main() -> None:
     with contextlib.ExitStack() as stack:
         places = []
-        for name in sys.argv[1:]:
+        for name in sys.argv[2:]:
             source, pieces = WORKLOADS[name].source()
             for transport in TRANSPORTS:
                 service = stack.enter_context(
@@ -48,6 +49,7 @@ def main() -> None:
                         loop=True,
                         pieces=pieces,
                         limits=False,
+                        bandwidth=float(sys.argv[1]) or None,
                         tls=transport == "tls",
                         session_seconds=86_400,
                     )

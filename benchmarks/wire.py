@@ -16,6 +16,8 @@ __all__ = [
     "RECORDED",
     "audio_pieces",
     "frame_sizes",
+    "full_hd_frames",
+    "pieces_of",
     "recorded_pieces",
     "synthetic_pieces",
 ]
@@ -25,6 +27,7 @@ RECORDED = Path(__file__).parents[2] / "shared" / "data" / "wire" / "getmedia-ht
 #: ID, a size of 8 bytes, track number, time, flags: a SimpleBlock before its frame.
 BLOCK_HEAD = 13
 TRAILER = 174
+SMALL_PIECES = (5, 12, 20, 26, 6, 39, 3, 17)
 LARGEST_PIECE = 16_384
 #: 20 ms of G.711, the usual audio of a camera.
 AUDIO_FRAME = 160
@@ -44,16 +47,27 @@ def synthetic_pieces(fragments: int = 17) -> list[int]:
     A fragment: 32 small pieces that cycle through 5, 12, 20, 26, 6, 39, 3, 17; a key frame of 114 kB; 7
     further frames of 19 to 27 kB, each cut into pieces of 16,384 bytes and a rest; the trailer. Median 20
     bytes, two in three pieces below 64, 15 kB a frame and more: as recorded."""
-    small = (5, 12, 20, 26, 6, 39, 3, 17)
+    return pieces_of(full_hd_frames(fragments))
+
+
+def full_hd_frames(fragments: int = 17) -> list[list[int]]:
+    """By fragment."""
+    return [
+        [114_000, *(19_000 + (fragment * 7 + frame) * 1_237 % 8_000 for frame in range(1, 8))]
+        for fragment in range(fragments)
+    ]
+
+
+def pieces_of(fragments: list[list[int]]) -> list[int]:
+    """The pieces that such frames would come in."""
     sizes: list[int] = []
-    for fragment in range(fragments):
-        sizes += islice(cycle(small), 32)
-        for frame in range(8):
-            length = 114_000 if frame == 0 else 19_000 + (fragment * 7 + frame) * 1_237 % 8_000
+    for frames in fragments:
+        sizes += islice(cycle(SMALL_PIECES), 32)
+        for length in frames:
             sizes.append(BLOCK_HEAD)
             sizes += [LARGEST_PIECE] * (length // LARGEST_PIECE) + [length % LARGEST_PIECE]
         sizes.append(TRAILER)
-    return sizes
+    return [size for size in sizes if size]
 
 
 def audio_pieces() -> list[int]:

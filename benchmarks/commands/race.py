@@ -28,6 +28,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     extent.add_argument("--full", action="store_true", help="every workload; takes an hour")
     parser.add_argument("--build", action="store_true", help="build the rivals that are not, before the race")
+    parser.add_argument(
+        "--pace",
+        type=size,
+        metavar="BYTES",
+        help="per second; the service sends 25MB. As fast as it goes if not given",
+    )
     parser.add_argument("--rounds", type=count, help="rounds that count, after one that does not (default 5)")
     parser.add_argument(
         "--bytes", type=size, help="media that each contender reads, as in 256MB (the default) or 1GB"
@@ -53,6 +59,7 @@ def run(options: argparse.Namespace) -> None:
         transports=options.transport or TRANSPORTS,
         rounds=options.rounds or (2 if options.quick else 5),
         media_bytes=options.bytes or (QUICK_BYTES if options.quick else USUAL_BYTES),
+        pace=options.pace,
         say=say,
     )
     say("")
@@ -84,13 +91,14 @@ def _print_lane(race: Race, lane: Lane, table: list[Standing]) -> None:
     framing = 100 * (job.wire_bytes / job.media_bytes - 1)
     print_table(
         f"{lane.workload} over {lane.transport}: {WORKLOADS[lane.workload].title}",
-        ("contender", "CPU s/GB (min)", "/ bare", "MB/s", "first ms", "peak MiB (+)"),
+        ("contender", "CPU s/GB (min)", "/ bare", "MB/s", "% of a core", "first ms", "peak MiB (+)"),
         [
             (
                 standing.contender.title,
                 f"{standing.cpu_median:.3f} ({standing.cpu_least:.3f})",
                 "-" if standing.to_bare is None else f"{standing.to_bare:.2f}",
                 f"{standing.megabytes_per_second:.0f}",
+                f"{100 * standing.share:.1f}",
                 f"{standing.first_ms:.1f}",
                 f"{standing.peak_mib:.0f} ({standing.growth_mib:.1f})",
             )

@@ -7,7 +7,7 @@ benchmarks.contenders NAME``); those in other languages are programs of :mod:`be
 from __future__ import annotations
 
 from benchmarks.contender import Contender, PythonContender
-from benchmarks.rivals.programs import COMPILED
+from benchmarks.rivals.programs import COMPILED, EnvironmentContender
 
 __all__ = ["CONTENDERS", "Contender", "PythonContender"]
 
@@ -79,12 +79,59 @@ _LIBRARIES = (
         packages=("boto3",),
     ),
     PythonContender(
+        "boto3-chunks",
+        "boto3 iter_chunks(65536), not parsed",
+        "bytes",
+        function="libraries.boto3_iter_chunks",
+        packages=("boto3",),
+    ),
+    PythonContender(
+        "boto3-iterate",
+        "boto3 for piece in body, not parsed",
+        "bytes",
+        most_bytes=64_000_000,
+        function="libraries.boto3_iterate",
+        packages=("boto3",),
+    ),
+    EnvironmentContender(
+        "aiobotocore",
+        "aiobotocore read(65536), not parsed",
+        "bytes",
+        function="libraries.aiobotocore_read",
+    ),
+    EnvironmentContender(
+        "httpx",
+        "httpx iter_raw(65536), not parsed",
+        "bytes",
+        function="libraries.httpx_stream",
+    ),
+    PythonContender(
         "pycurl",
         "pycurl to /dev/null, not parsed",
         "bytes",
         quick=True,
         function="libraries.pycurl_discard",
         packages=("pycurl",),
+    ),
+    EnvironmentContender(
+        "pyav",
+        "boto3 + PyAV, packets touched",
+        "frames",
+        function="parsers.pyav_packets",
+    ),
+    EnvironmentContender(
+        "ebmlite",
+        "boto3 + ebmlite as AWS's sample does",
+        "frames",
+        most_bytes=4_500_000,
+        function="parsers.reparsed_fragments",
+    ),
+    EnvironmentContender(
+        "kvsparser",
+        "boto3 + kvsparser",
+        "frames",
+        most_bytes=4_500_000,
+        function="parsers.kvsparser_fragments",
     ),
 )
 

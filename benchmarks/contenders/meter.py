@@ -33,6 +33,10 @@ class Meter:
         self._cpu = _cpu()
         return self
 
+    @property
+    def has_first(self) -> bool:
+        return self._first_s > 0
+
     def first(self) -> None:
         self._first_s = time.perf_counter() - self._asked
 

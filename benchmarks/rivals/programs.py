@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from benchmarks.contender import Contender
+from benchmarks.contender import Contender, PythonContender
 from benchmarks.native import BUILT
 from benchmarks.rivals.toolchains import (
     CARGO,
@@ -13,14 +13,16 @@ from benchmarks.rivals.toolchains import (
     GO,
     HERE,
     MAVEN,
+    PYTHON,
     C,
     CProgram,
+    Environment,
     JavaProject,
     Program,
     Project,
 )
 
-__all__ = ["COMPILED", "PROGRAMS", "CompiledContender"]
+__all__ = ["COMPILED", "PROGRAMS", "CompiledContender", "EnvironmentContender"]
 
 GO_RIVALS = Project(
     "go-rivals", GO, HERE / "go", BUILT / "go-rivals", ("go", "build", "-o", str(BUILT / "go-rivals"), ".")
@@ -59,9 +61,16 @@ AVFORMAT = CProgram(
     ("libavformat", "libavcodec", "libavutil"),
     ("libavformat-dev",),
 )
+PYTHON_RIVALS = Environment(
+    "python-rivals",
+    PYTHON,
+    HERE / "python" / "requirements.txt",
+    BUILT / "python" / "bin" / "python",
+)
 
 PROGRAMS: dict[str, Program] = {
-    program.name: program for program in (GO_RIVALS, RUST_RIVALS, JAVA_RIVALS, RECEIVE, CURL, WEBM, AVFORMAT)
+    program.name: program
+    for program in (PYTHON_RIVALS, GO_RIVALS, RUST_RIVALS, JAVA_RIVALS, RECEIVE, CURL, WEBM, AVFORMAT)
 }
 
 
@@ -79,6 +88,17 @@ class CompiledContender(Contender):
         if isinstance(self.program, CProgram):
             return [sys.executable, "-m", "benchmarks.rivals.launch", *self.program.command()]
         return self.program.command(self.rival)
+
+
+@dataclass(frozen=True)
+class EnvironmentContender(PythonContender):
+    """In Python as the others, but with the packages of `PYTHON_RIVALS`."""
+
+    def missing(self) -> str | None:
+        return PYTHON_RIVALS.missing()
+
+    def command(self) -> list[str]:
+        return PYTHON_RIVALS.command("-m", "benchmarks.contenders", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ __all__ = [
     "BuildFailed",
     "CProgram",
     "JavaProject",
+    "PYTHON",
+    "Environment",
     "Program",
     "Project",
     "Toolchain",
@@ -55,6 +58,7 @@ class Toolchain:
 GO = Toolchain("Go", ("go",), ("go", "version"))
 CARGO = Toolchain("Rust", ("cargo",), ("rustc", "--version"))
 MAVEN = Toolchain("Java", ("java", "mvn"), ("java", "--version"))
+PYTHON = Toolchain("Python", (sys.executable,), (sys.executable, "--version"))
 C = Toolchain("C", ("cc", "pkg-config"), ("cc", "--version"))
 CPP = Toolchain("C++", ("c++", "pkg-config"), ("c++", "--version"))
 
@@ -84,13 +88,13 @@ class Program:
         """BuildFailed if it cannot."""
         BUILT.mkdir(exist_ok=True)
         self._build()
-        os.utime(self.built)  # a tool that found nothing to do left it as it was
+        os.utime(self.built, follow_symlinks=False)  # a tool that found nothing to do left it as it was
 
     def command(self, *arguments: str) -> list[str]:
         return [str(self.built), *arguments]
 
     def _newest_source(self) -> float:
-        raise NotImplementedError
+        return 0.0
 
     def _build(self) -> None:
         raise NotImplementedError
@@ -123,6 +127,32 @@ class JavaProject(Project):
     def command(self, *arguments: str) -> list[str]:
         classes = f"{self.built.parent / 'classes'}:{self.built.read_text().strip()}"
         return ["java", "-cp", classes, "rivals.Main", *arguments]
+
+
+@dataclass(frozen=True)
+class Environment(Program):
+    """A virtual environment with what ``requirements`` lists: aiobotocore wants an older botocore than others
+    have. ``built`` is its interpreter."""
+
+    name: str
+    toolchain: Toolchain
+    requirements: Path
+    built: Path
+
+    def lacks(self) -> str | None:
+        return self.toolchain.missing()
+
+    def is_built(self) -> bool:
+        mark = self._mark()
+        return mark.exists() and mark.read_text() == self.requirements.read_text()
+
+    def _mark(self) -> Path:
+        return self.built.parents[1] / "installed.txt"
+
+    def _build(self) -> None:
+        _run(sys.executable, "-m", "venv", self.built.parents[1], cwd=HERE)
+        _run(self.built, "-m", "pip", "install", "--quiet", "-r", self.requirements, cwd=HERE)
+        self._mark().write_text(self.requirements.read_text())
 
 
 @dataclass(frozen=True)
