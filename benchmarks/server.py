@@ -1,7 +1,8 @@
 """The server of a run, in one process: the local service, once over TCP and once over TLS for each workload.
 
 ``python -m benchmarks.server BANDWIDTH WORKLOAD...`` prints one JSON line and serves until its stdin closes.
-BANDWIDTH in bytes per second of a session, 0 for none. The media is framed before the first request; what is left to do per fragment are the two Tags of the service."""
+BANDWIDTH in bytes per second of a session, 0 for none. The media is framed before the first request; what is
+left to do per fragment are the two Tags of the service."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ TRANSPORTS = ("tcp", "tls")
 
 @contextlib.contextmanager
 def serving(workloads: list[str], bandwidth: float | None = None) -> Iterator[dict[tuple[str, str], Server]]:
-    """Run the server as long as the block lasts: (workload, transport) -> where it is. ``bandwidth``: bytes per
-    second of each session."""
+    """Run the server as long as the block lasts: (workload, transport) -> where it is. ``bandwidth``: bytes
+    per second of each session."""
     command = [sys.executable, "-m", "benchmarks.server", str(bandwidth or 0), *workloads]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:

@@ -32,7 +32,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--pace",
         type=size,
         metavar="BYTES",
-        help="per second; the service sends 25MB. As fast as it goes if not given",
+        help="a second, as in 25MB, the service's own; else as fast as it goes",
     )
     parser.add_argument("--rounds", type=count, help="rounds that count, after one that does not (default 5)")
     parser.add_argument(
