@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Sequence
 
 import kvsfast
-from kvsfast.cli import demo, emulator, get_media, inspect
+from kvsfast.cli import consume, demo, emulator, get_media, inspect
 from kvsfast.cli.advice import advice
 from kvsfast.cli.output import note, printable
 from kvsfast.errors import KvsFastError, UsageError
@@ -28,6 +28,7 @@ examples:
   kvsfast demo                                     see it at work, locally
   kvsfast inspect recording.mkv                    what is in a file
   kvsfast get-media front-door -o received.mkv     read a stream
+  kvsfast consume front-door --checkpoint door.db  read it for ever
   kvsfast emulator --stream front-door=clip.mkv    serve files as streams
 
 exit codes:
@@ -80,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"kvsfast {kvsfast.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (demo, inspect, get_media, emulator):
+    for module in (demo, inspect, get_media, consume, emulator):
         command = commands.add_parser(
             module.NAME,
             help=module.SUMMARY,

@@ -11,14 +11,14 @@ from typing import TypeVar
 from kvsfast.errors import UsageError
 from kvsfast.model import StartSelector
 
-__all__ = ["count", "seconds", "start_selector"]
+__all__ = ["count", "seconds", "start_selector", "time"]
 
 _Value = TypeVar("_Value")
 
 _STARTS: dict[str, Callable[[str], StartSelector]] = {
     "after": StartSelector.after_fragment,
-    "server": lambda text: StartSelector.at_server_time(_time(text)),
-    "producer": lambda text: StartSelector.at_producer_time(_time(text)),
+    "server": lambda text: StartSelector.at_server_time(time(text)),
+    "producer": lambda text: StartSelector.at_producer_time(time(text)),
     "token": StartSelector.from_token,
 }
 
@@ -38,17 +38,21 @@ def start_selector(text: str) -> StartSelector:
     )
 
 
-def _time(text: str) -> datetime:
+def time(text: str) -> datetime:
+    """Epoch seconds, or ISO 8601 with a zone."""
     try:
         return datetime.fromtimestamp(float(text), UTC)
     except (ValueError, OverflowError, OSError):
         pass
     try:
-        return datetime.fromisoformat(text)
+        when = datetime.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no time: write epoch seconds, or ISO 8601 with a zone as in 2024-05-01T12:00:00Z"
         ) from None
+    if when.utcoffset() is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no time zone; say which, as in 2024-05-01T12:00:00Z")
+    return when
 
 
 def count(text: str) -> int:

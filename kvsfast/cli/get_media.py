@@ -5,20 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import warnings
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kvsfast.cli.arguments import count, seconds, start_selector
+from kvsfast.cli.connecting import add_client_arguments, client_of
 from kvsfast.cli.output import Output, console, note, printable
-from kvsfast.cli.recording import Keep, one_file, one_file_each
+from kvsfast.cli.recording import Keep, check_output, one_file, one_file_each
 from kvsfast.cli.watch import HEADING, Arrival, Show, Tally, live_table
-from kvsfast.errors import TransportTimeout, UsageError
+from kvsfast.errors import TransportTimeout
 from kvsfast.model import StartSelector
 
 if TYPE_CHECKING:
-    from kvsfast import Client, MediaStream
+    from kvsfast import MediaStream
 
 NAME = "get-media"
 SUMMARY = "read a stream, watch its fragments arrive, write them to a file"
@@ -66,31 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits.add_argument("--fragments", type=count, metavar="N", help="after N fragments")
     limits.add_argument("--frames", type=count, metavar="N", help="after the fragment with the N-th frame")
     limits.add_argument("--seconds", type=seconds, metavar="S", help="after S seconds")
-    place = parser.add_argument_group("where the service is, and who asks")
-    place.add_argument("--region", metavar="NAME", help="e.g. eu-west-1")
-    place.add_argument("--profile", metavar="NAME", help="a profile of the AWS configuration")
-    place.add_argument("--endpoint-url", metavar="URL", help="where GetDataEndpoint is asked")
-    place.add_argument("--media-endpoint-url", metavar="URL", help="the data endpoint, if it is known")
-    trust = place.add_mutually_exclusive_group()
-    trust.add_argument("--ca-bundle", metavar="FILE", help="certificates to trust, as PEM")
-    trust.add_argument("--no-verify", action="store_true", help="trust any certificate")
-    wire = parser.add_argument_group("patience")
-    wire.add_argument(
-        "--connect-timeout", type=seconds, metavar="S", help="for each attempt to connect (default: 60)"
-    )
-    wire.add_argument("--idle-timeout", type=seconds, metavar="S", help="without a byte (default: 60)")
+    wire = add_client_arguments(parser)
     wire.add_argument(
         "--strict", action="store_true", help="a response that ends inside an element is an error"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    if arguments.output == "-":
-        if arguments.json:
-            raise UsageError("-o - and --json both want standard output")
-        if sys.stdout.isatty():
-            raise UsageError("-o - would write media to the terminal; redirect it, or name a file")
-    client = _client(arguments)
+    check_output(arguments.output, as_json=arguments.json)
+    client = client_of(arguments, strict=arguments.strict or None)
     deadline = arguments.seconds or math.inf
     with (
         client.get_media(arguments.stream, arguments.start, deadline=deadline) as media,
@@ -129,28 +113,6 @@ def _read(
         show(tally.add(fragment))
         if tally.fragments >= most_fragments or tally.frames >= most_frames:
             return
-
-
-def _client(arguments: argparse.Namespace) -> Client:
-    from kvsfast.client import Client
-
-    if arguments.no_verify:
-        warnings.filterwarnings(
-            "ignore", message="Unverified HTTPS request"
-        )  # who asks for it needs no warning
-    options: dict[str, Any] = {
-        "media_endpoint_url": arguments.media_endpoint_url,
-        "connect_timeout": arguments.connect_timeout,
-        "idle_timeout": arguments.idle_timeout,
-        "strict": arguments.strict or None,
-    }
-    return Client(
-        arguments.region,
-        profile_name=arguments.profile,
-        endpoint_url=arguments.endpoint_url,
-        verify=False if arguments.no_verify else arguments.ca_bundle,
-        **{name: value for name, value in options.items() if value is not None},
-    )
 
 
 def _watching(arguments: argparse.Namespace, tally: Tally) -> AbstractContextManager[Show]:

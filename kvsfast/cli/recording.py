@@ -6,28 +6,38 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from kvsfast import Fragment
+from kvsfast.errors import UsageError
 
-__all__ = ["Keep", "one_file", "one_file_each"]
+__all__ = ["Keep", "check_output", "one_file", "one_file_each", "rotating_files"]
 
-#: Called with each fragment that is to be written.
+#: Called with each fragment that is to be written. It is in its file when this returns.
 Keep = Callable[[Fragment], None]
 
 
+def check_output(path: str | None, *, as_json: bool) -> None:
+    """Whether standard output is free for media, if that is where they are to go. UsageError: it is not."""
+    if path == "-":
+        if as_json:
+            raise UsageError("-o - and --json both want standard output")
+        if sys.stdout.isatty():
+            raise UsageError("-o - would write media to the terminal; redirect it, or name a file")
+
+
 @contextmanager
-def one_file(path: str) -> Iterator[Keep]:
-    """Fragments byte for byte, one after the other; ``-`` is standard output.
+def one_file(path: str | Path, *, append: bool = False) -> Iterator[Keep]:
+    """Fragments byte for byte, one after the other; ``-`` is standard output. ``append``: to what is there.
 
     What an interruption left of a fragment is cut off, where the file is one that can be cut.
     """
     if path == "-":
         yield _to_stdout
         return
-    with open(path, "wb", buffering=0) as file:
-        whole = 0
+    with open(path, "ab" if append else "wb", buffering=0) as file:
+        whole = file.tell()
 
         def keep(fragment: Fragment) -> None:
             nonlocal whole
@@ -56,9 +66,43 @@ def one_file_each(directory: Path) -> Keep:
     def keep(fragment: Fragment) -> None:
         nonlocal written
         written += 1
-        # A number out of the media is only let into a path if it is one.
-        number = fragment.number or ""
-        name = number if number.isascii() and number.isdigit() and len(number) < 200 else f"{written:06d}"
-        fragment.to_mkv(directory / f"{name}.mkv")
+        path = directory / f"{_name(fragment, written)}.mkv"
+        # A file of this name is whole, however this ends.
+        part = path.with_suffix(".part")
+        try:
+            fragment.to_mkv(part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
     return keep
+
+
+@contextmanager
+def rotating_files(directory: Path, seconds: float) -> Iterator[Keep]:
+    """Files of about ``seconds`` of media each, by its server time, cut at the border of two fragments and
+    named by the number of their first one: one document after the other, as the service sends them."""
+    directory.mkdir(parents=True, exist_ok=True)
+    written = 0
+    began_ms: int | None = None
+    current: Keep | None = None
+    with ExitStack() as stack:
+
+        def keep(fragment: Fragment) -> None:
+            nonlocal written, began_ms, current
+            written += 1
+            at = fragment.server_timestamp_ms
+            is_full = at is not None and (began_ms is None or not 0 <= at - began_ms < 1000 * seconds)
+            if current is None or is_full:
+                stack.close()
+                current = stack.enter_context(one_file(directory / f"{_name(fragment, written)}.mkv"))
+                began_ms = at
+            current(fragment)
+
+        yield keep
+
+
+def _name(fragment: Fragment, place: int) -> str:
+    """A number out of the media is only let into a path if it is one."""
+    number = fragment.number or ""
+    return number if number.isascii() and number.isdigit() and len(number) < 200 else f"{place:06d}"

@@ -101,6 +101,11 @@ class Consumer:
         return self._session.committed
 
     @property
+    def stream(self) -> str:
+        """The stream's name."""
+        return self._session.stream
+
+    @property
     def end(self) -> SessionEnd | None:
         """Why it is over; None: it is not."""
         return self._session.end
