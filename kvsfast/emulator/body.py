@@ -66,7 +66,8 @@ class BodyWriter:
                 self.end_by_error(armed.fault, number)
             else:
                 armed.place = armed.fault.inside
-        self._strike_if_due(b"", 0)
+        if self._armed:
+            self._strike_if_due(b"", 0)
 
     def begin_frames(self, blocks: Sequence[tuple[int, int]]) -> None:
         """The Cluster follows; ``blocks`` as in StoredFragment."""
@@ -95,7 +96,8 @@ class BodyWriter:
         for armed in self._armed:
             if armed.place == "end":
                 armed.strikes_at = self._sent
-        self._strike_if_due(b"", 0)
+        if self._armed:
+            self._strike_if_due(b"", 0)
 
     def end(self, how: Ending) -> NoReturn:
         """End the body at a border of HTTP chunks."""

@@ -83,7 +83,8 @@ class Connection:
 
     def write(self, framed: bytes) -> None:
         """Send whole HTTP chunks, or keep them until there is enough for one large send."""
-        self._obey()
+        if self._order is not None:
+            self._obey()
         if not self._gather:
             view, start = memoryview(framed), 0
             for _, end in http_chunks(framed):

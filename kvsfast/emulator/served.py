@@ -32,6 +32,7 @@ class Served:
         self._clock = clock
         self._responses: set[Connection] = set()
         self._poison: dict[str, tuple[BodyFault, int | None]] = {}
+        self._retired: Ending | None = None
         self._lock = threading.Lock()
         self.configure()
 
@@ -67,11 +68,20 @@ class Served:
         with self.stream.bell.heard_by(connection.waker), self._clock.bell.heard_by(connection.waker):
             with self._lock:
                 self._responses.add(connection)
+                retired = self._retired
+            if retired is not None:
+                connection.order_end(retired)
             try:
                 yield
             finally:
                 with self._lock:
                     self._responses.discard(connection)
+
+    def retire(self, how: Ending) -> None:
+        """The stream was deleted: end all responses, and those that are about to begin."""
+        with self._lock:
+            self._retired = how
+        self.end_responses(how)
 
     def end_responses(self, how: Ending) -> None:
         """End all that go on, as soon as they write or wait."""

@@ -292,7 +292,7 @@ class Emulator:
         """The stream is gone from now on; its open responses end, see ``end_responses``."""
         served = self._served(name)
         del self._streams[name]
-        served.end_responses(how)
+        served.retire(how)
 
     def recreate_stream(
         self, name: str, source: Source | Sequence[Source] = (), *, how: Ending = "eof"
@@ -320,6 +320,8 @@ class Emulator:
 
     def _served(self, name: str) -> Served:
         self._running(self._control)
+        if name not in self._streams:
+            raise UsageError(f"there is no stream {name}, only {', '.join(self._streams) or 'none'}")
         return self._streams[name]
 
     # -- the service around them

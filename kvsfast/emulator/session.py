@@ -43,6 +43,7 @@ class Session:
     ) -> None:
         self._served = served
         self._stream = served.stream
+        self._is_live = served.stream.is_live
         self._connection = connection
         self._clock = clock
         self._framing = framing
@@ -152,7 +153,7 @@ class Session:
         return fragment
 
     def _wait_until_live(self, when_ms: int) -> None:
-        if self._stream.is_live:
+        if self._is_live:
             while self._clock.now_ms() < when_ms:
                 self._wait(when_ms)
 

@@ -102,7 +102,8 @@ class Stream:
 
     def has(self, index: int) -> bool:
         """Whether this fragment was ingested or, of live media, will be."""
-        return self.count is None or index < self.count
+        settled = self._timeline.count
+        return settled is None or index < settled + len(self._produced)
 
     def fragment(self, index: int) -> Ingested:
         """The fragment of this index; of live media also one that is still to come."""
@@ -122,6 +123,8 @@ class Stream:
 
     def earliest(self) -> int:
         """The oldest fragment that did not expire."""
+        if self.retention_ms is None and self._trimmed == 0:
+            return 0
         ingested = self.ingested()
         if self.retention_ms is None:
             return min(self._trimmed, ingested)

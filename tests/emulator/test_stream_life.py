@@ -17,13 +17,14 @@ from kvsfast.emulator import (
     Cut,
     Emulator,
     ErrorDocument,
+    Faults,
     HttpError,
     ManualClock,
     NoAnswer,
     RandomFaults,
     Stall,
 )
-from kvsfast.emulator.faults import Ending
+from kvsfast.emulator.faults import Ending, Operation
 from kvsfast.errors import UsageError
 from tests.emulator import mkv
 from tests.emulator.conftest import Sdk, connected, raw_get_media
@@ -176,12 +177,27 @@ def test_streams_come_and_go(service: Emulator, sdk: MakeSdk) -> None:
     client = sdk(service)
     service.create_stream("new", mkv.clip(2))
     assert len(numbers(client.read("new"))) == 2
+    with pytest.raises(UsageError, match="there is no stream old, only s, t, new"):
+        service.configure("old", idle_seconds=1)
     with pytest.raises(UsageError, match="there is a stream new already"):
         service.create_stream("new")
     service.delete_stream("new")
     for call in (lambda: client.read("new"), lambda: client.endpoint("new")):
         assert refused(call) == (404, "ResourceNotFoundException")
     assert client.read("t")
+
+
+def test_a_call_that_comes_just_when_the_stream_is_created_again(service: Emulator, sdk: MakeSdk) -> None:
+    """Its response is one of the old stream, and ends like those that were open."""
+
+    class Recreating(Faults):
+        def decide(self, stream: str, operation: Operation) -> None:
+            service.recreate_stream("s", mkv.clip(2))
+            service.configure("s", faults=None, idle_seconds=0)
+
+    service.configure("s", faults=Recreating(), idle_seconds=3600)
+    assert sdk(service).read("s") == b""
+    assert len(numbers(sdk(service).read("s"))) == 2
 
 
 def test_all_responses_end_when_they_are_told(service: Emulator, clock: ManualClock, sdk: MakeSdk) -> None:
