@@ -177,6 +177,9 @@ def errors_of_botocore(operation_name: str) -> Iterator[None]:
         raise ConnectFailed(f"{operation_name}: {error}; check endpoint_url, region and proxy") from error
     except botocore_errors.HTTPClientError as error:
         raise TransportError(f"{operation_name}: {error}") from error
+    except UnicodeDecodeError as error:
+        # botocore decodes error bodies unasked; whoever wrote this one was not the service.
+        raise TransportError(f"{operation_name}: the answer is no text: {error}") from error
     except (botocore_errors.BotoCoreError, ValueError) as error:
         if isinstance(error, KvsFastError):
             raise

@@ -124,12 +124,12 @@ _HTTP: dict[str, Preset] = {
     # The service is busy or broken.
     "throttling": Preset(HttpError("ThrottlingException"), "400, AWS's general throttling"),
     "throttling-retry-after": Preset(
-        HttpError("ThrottlingException", retry_after=0.05), "throttling with a Retry-After header"
+        HttpError("ThrottlingException", retry_after=1), "throttling with a Retry-After header"
     ),
     "internal-failure": Preset(HttpError("InternalFailure"), "500"),
     "service-unavailable": Preset(HttpError("ServiceUnavailable"), "503"),
     "service-unavailable-retry-after": Preset(
-        HttpError("ServiceUnavailable", retry_after=0.05), "503 with a Retry-After header"
+        HttpError("ServiceUnavailable", retry_after=1), "503 with a Retry-After header"
     ),
     "error-empty-body": Preset(
         HttpError("InternalFailure", spelling="empty", error_header=None), "500 and nothing else"

@@ -82,7 +82,7 @@ class HttpServer(ThreadingHTTPServer):
     ) -> None:
         super().__init__((LOOPBACK, port), _Handler)
         self.operations = operations
-        self._clock = clock
+        self.clock = clock
         self._gather = gather
         self._tls = tls
         self._connections: set[socket.socket] = set()
@@ -117,7 +117,7 @@ class HttpServer(ThreadingHTTPServer):
     @contextlib.contextmanager
     def responding(self, sock: socket.socket) -> Iterator[Connection]:
         """What a response is written to. It is told if the server closes meanwhile."""
-        connection = Connection(sock, self._clock, gather=self._gather)
+        connection = Connection(sock, self.clock, gather=self._gather)
         with self._lock:
             self._responding.add(connection)
         try:
@@ -222,7 +222,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("x-amzn-RequestId", request_id)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Date", self.date_time_string())
+        self.send_header("Date", self.date_time_string(self.server.clock.now()))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -141,6 +142,21 @@ def test_a_clients_clock_that_is_late(sdk: MakeSdk) -> None:
             sdk(service).read("s")
     with Emulator({"s": mkv.clip(1)}, clock=clock, clock_skew=None) as service:
         assert sdk(service).read("s")
+
+
+def test_the_date_is_that_of_the_clock(sdk: MakeSdk) -> None:
+    """Clients take the service's time from it."""
+    clock = ManualClock(START)
+    with Emulator({"s": mkv.clip(1)}, clock=clock, clock_skew=None) as service:
+        client = sdk(service)
+        for _ in range(2):
+            answer = client.media(service.media_endpoint_url).get_media(
+                StreamName="s", StartSelector={"StartSelectorType": "EARLIEST"}
+            )
+            answer["Payload"].close()
+            date = answer["ResponseMetadata"]["HTTPHeaders"]["date"]
+            assert parsedate_to_datetime(date).timestamp() == clock.now()
+            clock.advance(86_400)
 
 
 def test_call_limits_by_the_clock(sdk: MakeSdk) -> None:

@@ -100,6 +100,20 @@ def test_kvsfast_reads_every_spelling(name: str, service: Emulator) -> None:
         assert refused.value.code == fault.code
 
 
+@pytest.mark.parametrize("name", HTTP_ERRORS)
+def test_kvsfast_reads_every_spelling_of_the_control_plane(name: str, service: Emulator) -> None:
+    service.faults.plan("s", name, operation="GetDataEndpoint")
+    client = kvsfast.Client(**service.client_options(), retry=kvsfast.StandardRetry(max_attempts=1))
+    with pytest.raises((kvsfast.ServiceError, kvsfast.TransportError)) as refused:
+        client.get_data_endpoint("s")
+    if name == "error-garbage-body":
+        assert "the answer is no text" in str(refused.value)
+    else:
+        assert isinstance(refused.value, kvsfast.ServiceError)
+        assert refused.value.status == HTTP_ERRORS[name].refusal().status
+    assert client.get_data_endpoint("s") == service.media_endpoint_url
+
+
 def body_of(service: Emulator) -> tuple[bytes, Exception | None]:
     """What came of the response's body, and the error that ended it."""
     received = bytearray()
