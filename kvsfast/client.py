@@ -187,6 +187,7 @@ class Client:
         """Close the connections that wait for another request. Open streams go on, and the client stays
         usable."""
         self._transport.close()
+        self._environment.close()
 
     def __enter__(self) -> Self:
         return self

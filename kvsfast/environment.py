@@ -120,6 +120,13 @@ class Environment:
             self._clients.move_to_end(key)
             return self._clients[key]
 
+    def close(self) -> None:
+        """Close the connections to the control plane; a further request opens new ones."""
+        with self._lock:
+            clients = list(self._clients.values())
+        for client in clients:
+            client.close()
+
     def _make_client(
         self, connect_timeout: float, read_timeout: float, kind: tuple[bool, bool, bool] | None
     ) -> KinesisVideoClient:

@@ -140,19 +140,24 @@ class RefuseConnections:
 
 
 Planned = Fault | RefuseConnections | None
+#: What a response has that can be looked into.
+PARTS: tuple[Part, ...] = ("head", "size", "crlf", "last", "header", "frame", "tags", "trailer", "other")
 
 
-def random_fault(dice: random.Random, *, tls: bool, longest: float = 0.02) -> Fault:
-    """A fault of any kind, somewhere in the first fragments. ``longest``: seconds of what only takes time."""
-    parts: tuple[Part, ...] = ("head", "size", "crlf", "last", "header", "frame", "tags", "trailer", "other")
-    match dice.randrange(3):
-        case 0:
-            where: Place = AtWire(int(2 ** dice.uniform(0, 14)))
-        case 1:
-            where = AtMedia(int(2 ** dice.uniform(0, 14)))
-        case _:
-            where = Inside(dice.choice(parts), int(2 ** dice.uniform(0, 6)) - 1, dice.randrange(16))
-    match dice.choice(("break",) * 8 + ("stall", "drip", "respond", "hangup", "silence", "tls", "end")):
+def random_fault(
+    dice: random.Random, *, tls: bool = False, sealed: bool = False, longest: float = 0.02
+) -> Fault:
+    """A fault of any kind, somewhere in the first fragments.
+
+    ``tls``: there is TLS; ``sealed``: and it passes through. ``longest``: seconds of what only takes time.
+    """
+    kinds = ["break"] * 8 + ["stall", "drip", "hangup", "silence"]
+    if not sealed:
+        kinds += ["respond", "end", "no answer"]
+    if tls or sealed:
+        kinds.append("handshake")
+    where = AtWire(int(2 ** dice.uniform(0, 14))) if sealed else _random_place(dice)
+    match dice.choice(kinds):
         case "break":
             return Break(dice.choice(("reset", "close", "half-close", "alert", "tear")), where)
         case "end":
@@ -165,7 +170,17 @@ def random_fault(dice: random.Random, *, tls: bool, longest: float = 0.02) -> Fa
             return Respond(dice.choice((500, 503)))
         case "silence":
             return Silence(dice.uniform(0, longest))
-        case "tls" if tls:
+        case "handshake":
             return RefuseTls(dice.choice((40, 80)))
+        case kind:
+            return Hangup(dice.random() < 0.5, kind == "no answer")
+
+
+def _random_place(dice: random.Random) -> Place:
+    match dice.randrange(3):
+        case 0:
+            return AtWire(int(2 ** dice.uniform(0, 14)))
+        case 1:
+            return AtMedia(int(2 ** dice.uniform(0, 14)))
         case _:
-            return Hangup(dice.random() < 0.5, dice.random() < 0.5)
+            return Inside(dice.choice(PARTS), int(2 ** dice.uniform(0, 6)) - 1, dice.randrange(16))

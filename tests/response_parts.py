@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple, get_args
 
 #: Framing of HTTP: the head, the size line of an HTTP chunk, the CRLF after its data, the chunk of size 0 and
-#: what follows it. Media: the header of an element, the content of a block, of the tags before a Cluster, of
-#: those after it, and of any other element.
-Framing = Literal["head", "size", "crlf", "last"]
+#: what follows it; and the whole body of a response that has none. Media: the header of an element, the
+#: content of a block, of the tags before a Cluster, of those after it, and of any other element.
+Framing = Literal["head", "size", "crlf", "last", "body"]
 Media = Literal["header", "frame", "tags", "trailer", "other"]
 #: And bytes that cannot be looked into, since they are TLS'.
 Part = Framing | Media | Literal["sealed"]
@@ -57,11 +57,12 @@ class SealedResponse:
 
 
 class ChunkedResponse:
-    """A response with a head and HTTP chunks (RFC 9112, section 7.1)."""
+    """Responses with HTTP chunks (RFC 9112, section 7.1), or with a Content-Length, one after the other."""
 
     def __init__(self) -> None:
         self._state: Framing | Literal["data"] = "head"
         self._line = b""
+        self._head: list[bytes] = []
         self._left = 0
         self._spans = _Spans()
         self._walk = _MediaWalk()
@@ -76,6 +77,9 @@ class ChunkedResponse:
             elif self._state == "crlf":
                 piece = self._counted(data, at, then="size")
                 yield self._spans.span("crlf", piece, ends=not self._left)
+            elif self._state == "body":
+                piece = self._counted(data, at, then="head")
+                yield self._spans.span("body", piece, ends=not self._left)
             else:
                 piece, part, ends = self._lines(data, at)
                 yield self._spans.span(part, piece, ends=ends)
@@ -106,9 +110,22 @@ class ChunkedResponse:
             self._state = "data"
             return piece, state, True
         is_over = line == b"\r\n"
-        if is_over:
-            self._state = "size" if state == "head" else "head"
+        if state == "head":
+            self._head.append(line.lower())
+            if is_over:
+                self._head_ends()
+        elif is_over:
+            self._state = "head"
         return piece, state, is_over
+
+    def _head_ends(self) -> None:
+        """What follows it, by its lines."""
+        head, self._head = self._head, []
+        lengths = [int(line[15:]) for line in head if line.startswith(b"content-length:")]
+        if any(lengths):
+            self._state, self._left = "body", lengths[0]
+        elif not lengths:
+            self._state = "size"
 
 
 #: IDs of masters, which are gone into; what else there is, is one content (RFC 9559).

@@ -121,6 +121,22 @@ def test_a_failure_is_not_remembered() -> None:
         assert len(control.requests) == 2  # botocore did not retry on its own
 
 
+def test_an_error_that_is_no_text() -> None:
+    """Botocore takes any error's body for JSON in UTF-8. It is the service that is in trouble, not us."""
+    with Server(respond(b"\x80\xff<garbage>", "503 Service Unavailable")) as server:
+        client = kvsfast.Client(
+            region_name="us-east-1",
+            aws_access_key_id="local",
+            aws_secret_access_key="local",
+            endpoint_url=server.url,
+            retry=kvsfast.StandardRetry(max_attempts=1),
+        )
+        with pytest.raises(kvsfast.TransportError, match="the answer is no text") as caught:
+            client.get_data_endpoint("front-door")
+        assert caught.value.retryable
+        client.close()
+
+
 def test_an_answer_that_is_no_url() -> None:
     with Server(respond(b'{"DataEndpoint": "nowhere"}')) as control:
         with pytest.raises(UsageError, match="DataEndpoint is 'nowhere'"):

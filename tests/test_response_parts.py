@@ -84,6 +84,25 @@ def test_it_does_not_matter_how_it_arrives(response: bytes) -> None:
         assert sorted(spans(response, pieces(seed))) == expected
 
 
+def test_responses_in_a_row() -> None:
+    """An error with a length, one without a body, and chunks, on one connection."""
+    error = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}"
+    empty = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+    chunks = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\xec\x80\r\n0\r\n\r\n"
+    found = spans(error + empty + chunks, pieces(1))
+    parts = [(span.part, span.nth) for span in found]
+    assert parts == [
+        ("head", 0),
+        ("body", 0),
+        ("head", 1),
+        ("head", 2),
+        ("size", 0),
+        ("header", 0),
+        ("crlf", 0),
+        ("last", 0),
+    ]
+
+
 def test_sizes_are_counted_over_pieces() -> None:
     follower = ChunkedResponse()
     parts = [span.part for each in b"HTTP/1.1 200 OK\r\n\r\n10\r\n" for span in follower.feed(bytes([each]))]

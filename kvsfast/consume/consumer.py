@@ -127,6 +127,7 @@ class Consumer:
     def _clean_up(self) -> None:
         if not self._is_closed:
             self._is_closed = True
+            self._media = None  # it would hold receive memory for as long as somebody keeps the consumer
             drive(self._session.close())
             self._on_close()
 

@@ -48,6 +48,7 @@ class Table:
         self._make_session = boto3.session.Session
         self._options = {"config": _config(patience), **client_options}
         self._client: DynamoDBClient | None = None
+        self._is_closed = False
         self._lock = threading.Lock()
 
     def create(self) -> None:
@@ -121,11 +122,10 @@ class Table:
         return _plain(answer["Attributes"])
 
     def close(self) -> None:
-        """Close the connections; a further request opens new ones."""
-        with self._lock:
-            client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        """Close the connections. A request that comes later, to release what was claimed too late, opens one
+        for itself."""
+        self._is_closed = True
+        self._disconnect()
 
     def after_fork(self) -> None:
         """The connections are the parent's."""
@@ -144,6 +144,15 @@ class Table:
             raise CheckpointError(f"DynamoDB table {self.name}: {error}{advice}") from error
         except BotoCoreError as error:
             raise CheckpointError(f"DynamoDB table {self.name}: {error}") from error
+        finally:
+            if self._is_closed:
+                self._disconnect()
+
+    def _disconnect(self) -> None:
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
 
     def _connected(self) -> DynamoDBClient:
         with self._lock:

@@ -328,7 +328,7 @@ def test_throttling_and_lost_connections_are_ridden_out(make_store: MakeStore, p
     store = make_store(endpoint_url=proxy.url, lease_seconds=60.0)
     proxy.plan(Respond(400, body=THROTTLED), Hangup(after_request=True))
     mine = claimed(store)
-    store._table.close()  # so that there are new connections
+    store._table._disconnect()  # so that there are new connections
     proxy.plan(Respond(500, body=b"{}"), Hangup())
     mine.save(FIRST)
     assert mine.load() == FIRST
