@@ -97,6 +97,7 @@ if TYPE_CHECKING:
         StreamReset,
         Waiting,
     )
+    from kvsfast.consume.many import ConsumerGroup, consume_many
     from kvsfast.consume.memory import MemoryCheckpoints
     from kvsfast.consume.metrics import PrometheusCollector, observe_with_opentelemetry
     from kvsfast.consume.options import SessionChanges, SessionOptions
@@ -121,6 +122,7 @@ __all__ = [
     "ConnectFailed",
     "ConnectionLimitExceededException",
     "Consumer",
+    "ConsumerGroup",
     "ConsumerStats",
     "ContentEncoding",
     "Credentials",
@@ -213,6 +215,7 @@ __all__ = [
     "VideoTrack",
     "Waiting",
     "__version__",
+    "consume_many",
     "endpoint_from_url",
     "in_stream_error",
     "memory_stats",
@@ -237,6 +240,8 @@ _LAZY = {
     "SessionEvent": "consume.events",
     "StreamReset": "consume.events",
     "Waiting": "consume.events",
+    "ConsumerGroup": "consume.many",
+    "consume_many": "consume.many",
     "MemoryCheckpoints": "consume.memory",
     "PrometheusCollector": "consume.metrics",
     "observe_with_opentelemetry": "consume.metrics",

@@ -1,7 +1,7 @@
 """Reading without waiting: for loops that look after many sockets, asyncio's and our own.
 
-Where a blocking source would wait, this one raises BlockingIOError, which the compiled iterators let pass and
-lose nothing by. Then ``turn_is_over`` says whether it is only the turn of others, or whether the descriptor
+Where a blocking source would wait, this one raises BlockingIOError, which the compiled iterators let pass
+and lose nothing by. Then ``begin_turn`` says whether it is only the turn of others, or whether the descriptor
 has to become readable first.
 """
 
@@ -52,8 +52,8 @@ class TurnSource:
         self._body.attach(buffer)
 
     def fill(self) -> bool:
-        """Receive what is there. False: the body is over. BlockingIOError: nothing is, or the turn is
-        over."""
+        """Receive what is there. False: the body is over. BlockingIOError: nothing is, or it is the turn of
+        others."""
         if self._left == 0:
             raise BlockingIOError("it is the turn of others")
         self._left -= 1

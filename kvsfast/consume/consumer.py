@@ -48,6 +48,8 @@ class Consumer:
         self._media: MediaStream | None = None
         self._busy = threading.Lock()
         self._is_closed = False
+        self._is_handed_over = False
+        self._on_interrupt: Callable[[], None] = lambda: None
 
     # -- the three ways of reading
 
@@ -65,6 +67,8 @@ class Consumer:
         return self._iterate("events")
 
     def _iterate(self, mode: str) -> Iterator[Any]:
+        if self._is_handed_over:
+            raise UsageError("the consumer belongs to a group, which iterates it")
         if self._delivery is None or self._iterator is None:
             self._delivery = self._session.begin(mode)
             self._iterator = DeliveryIterator(self._delivery, self._turn)
@@ -74,7 +78,22 @@ class Consumer:
             )
         return self._iterator
 
+    def hand_over(self, on_close: Callable[[], None]) -> Session:
+        """The session, for a loop over many streams (``consume_many``), which iterates it from now on, and
+        calls ``clean_up`` in the end. ``on_close`` is called by ``close``. UsageError: it is iterated
+        already, or closed."""
+        if self._delivery is not None or self._is_handed_over or self._is_closed:
+            raise UsageError(f"{self!r} is read already, or closed; give each consumer to one reader")
+        self._is_handed_over = True
+        self._on_interrupt = on_close
+        return self._session
+
     # -- progress
+
+    @property
+    def stream(self) -> str:
+        """The stream's name."""
+        return self._session.stream
 
     def commit(self, what: Fragment | FragmentEnd | FragmentStart | Frame | None = None) -> None:
         """Save in the checkpoint that ``what`` and all before it is dealt with. Durable when this returns.
@@ -117,14 +136,18 @@ class Consumer:
         once, and the loop ends. Idempotent."""
         self._session.interrupt()
         self._driver.stop()
+        if self._is_handed_over:
+            self._on_interrupt()
+            return
         # Whoever iterates cleans up on its way out.
         if self._busy.acquire(blocking=False):
             try:
-                self._clean_up()
+                self.clean_up()
             finally:
                 self._busy.release()
 
-    def _clean_up(self) -> None:
+    def clean_up(self) -> None:
+        """Give everything back; for whoever iterates."""
         if not self._is_closed:
             self._is_closed = True
             self._media = None  # it would hold receive memory for as long as somebody keeps the consumer

@@ -1,0 +1,260 @@
+"""``consume_many``: many streams in one thread, merged."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from kvsfast.consume.consumer import Consumer
+from kvsfast.consume.events import SessionEvent
+from kvsfast.consume.lane import Lane, lane
+from kvsfast.consume.loop import Loop, Slot
+from kvsfast.consume.session import Session, SessionEnd
+from kvsfast.consume.stats import ConsumerStats
+from kvsfast.errors import KvsFastError, UsageError
+
+if TYPE_CHECKING:
+    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+
+__all__ = ["ConsumerGroup", "consume_many"]
+
+
+def consume_many(
+    consumers: Iterable[Consumer],
+    *,
+    threads: int = 16,
+    on_failure: Callable[[Consumer, KvsFastError], object] | None = None,
+) -> ConsumerGroup:
+    """Read many streams in one thread: one loop waits for all sockets. Use it in ``with``, which closes them.
+
+    ``consumers``: what ``client.consume(...)`` gave for each, not iterated yet; each keeps its own start,
+    policy, checkpoint and stats. ``threads``: for what blocks (connecting, checkpoints), all together.
+    ``on_failure``: called when a stream is given up; without it, what failed is raised in the end.
+
+    Iterating gives ``(consumer, fragment)``, whichever comes first; see :class:`ConsumerGroup`.
+    """
+    return ConsumerGroup(consumers, threads=threads, on_failure=on_failure)
+
+
+class ConsumerGroup:
+    """Many streams, merged in the order in which their media comes.
+
+    Iterating gives ``(consumer, fragment)``; ``frames()`` and ``events()`` give the same with frames and
+    events. Streams take turns, and one that fails, stalls or is slow leaves the others alone: not asking for
+    more is the back-pressure, for all of them. The iteration ends when every stream is over; if some have
+    failed and there is no ``on_failure``, by an ExceptionGroup of their errors.
+
+    One thread iterates; ``add``, ``close`` and the consumers' ``commit``, ``stats`` and ``close`` may be used
+    by any.
+    """
+
+    def __init__(
+        self,
+        consumers: Iterable[Consumer],
+        *,
+        threads: int = 16,
+        on_failure: Callable[[Consumer, KvsFastError], object] | None = None,
+    ) -> None:
+        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+            raise UsageError(f"threads is {threads!r}, expected a whole number of at least 1")
+        if on_failure is not None and not callable(on_failure):
+            raise UsageError(f"on_failure is {on_failure!r}, expected a function")
+        self._on_failure = on_failure
+        self._failures: dict[Consumer, KvsFastError] = {}
+        self._mode = ""
+        self._lock = threading.Lock()
+        self._members: dict[Consumer, Slot] = {}
+        self._new: list[Slot] = []
+        self._is_closed = False
+        self._busy = threading.Lock()
+        self._current: Slot | None = None
+        self._rest_of_round = 0
+        self._loop = Loop(threads)
+        try:
+            for consumer in consumers:
+                self.add(consumer)
+        except BaseException:
+            self.close()
+            raise
+
+    # -- the three ways of reading
+
+    def __iter__(self) -> Iterator[tuple[Consumer, Fragment]]:
+        return self._iterate("fragments")
+
+    def frames(self) -> Iterator[tuple[Consumer, Frame]]:
+        """Each frame as soon as it is there."""
+        return self._iterate("frames")
+
+    def events(
+        self,
+    ) -> Iterator[tuple[Consumer, FragmentStart | Frame | FragmentEnd | LateTags | SessionEvent]]:
+        """Everything that happens, as :meth:`Consumer.events` gives it."""
+        return self._iterate("events")
+
+    def _iterate(self, mode: str) -> Iterator[Any]:
+        if self._mode and self._mode != mode:
+            raise UsageError(f"the group is being read by {self._mode}; it cannot be read by {mode} as well")
+        self._mode = mode
+        return _Items(self._next)
+
+    # -- members
+
+    def add(self, consumer: Consumer) -> None:
+        """Read one more stream. UsageError: it is read already, here or elsewhere, or this is closed."""
+        if not isinstance(consumer, Consumer):
+            raise UsageError(f"consumers has {consumer!r}, expected what client.consume(...) gives")
+        with self._lock:
+            if self._is_closed:
+                raise UsageError("the group is closed")
+            session = consumer.hand_over(lambda: self._loop.interrupt(slot))
+            slot = Slot(self._life(session), consumer)
+            self._members[consumer] = slot
+            self._new.append(slot)
+        self._loop.wake()
+
+    @property
+    def consumers(self) -> list[Consumer]:
+        """Those that are not over."""
+        with self._lock:
+            return list(self._members)
+
+    @property
+    def failures(self) -> Mapping[Consumer, KvsFastError]:
+        """The streams that were given up, and why."""
+        return self._failures
+
+    @property
+    def stats(self) -> dict[str, ConsumerStats]:
+        """How each stream that is not over is doing, by its name."""
+        return {consumer.stream: consumer.stats for consumer in self.consumers}
+
+    # -- lifecycle
+
+    def close(self) -> None:
+        """End every stream, and give connections and checkpoints back. From any thread; idempotent."""
+        with self._lock:
+            self._is_closed = True
+            members = list(self._members)
+        for consumer in members:
+            consumer.close()
+        self._loop.wake()
+        # Whoever iterates cleans up on its way out.
+        if self._busy.acquire(blocking=False):
+            try:
+                self._clean_up()
+            finally:
+                self._busy.release()
+
+    def _clean_up(self) -> None:
+        with self._lock:
+            members, self._members = self._members, {}
+        for consumer, slot in members.items():
+            self._loop.drop(slot)
+            consumer.clean_up()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        if self._is_closed:
+            raise UsageError("the group is closed")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else f"{len(self._members)} open"
+        return f"<ConsumerGroup {state}, {len(self._failures)} failed>"
+
+    # -- the loop
+
+    def _next(self) -> tuple[Consumer, Any]:
+        if not self._busy.acquire(blocking=False):
+            raise UsageError("the group is being read by another thread; it serves one at a time")
+        try:
+            while not self._is_closed:
+                slot = self._current
+                if slot is None:
+                    slot = self._turn()
+                    if slot is None:
+                        continue
+                consumer: Consumer = slot.data
+                try:
+                    item = self._loop.run(slot)
+                except KvsFastError as error:
+                    self._end(consumer, error)
+                    continue
+                if item is not None:
+                    self._current = slot
+                    return consumer, item
+                self._current = None
+                if slot.is_over:
+                    self._end(consumer, None)
+            raise StopIteration
+        finally:
+            if self._is_closed:
+                self._clean_up()
+            self._busy.release()
+
+    def _turn(self) -> Slot | None:
+        """Whose turn it is. In between, all sockets are looked at. StopIteration: there is nobody left."""
+        self._take_new()
+        if not self._members:
+            self._give_failures()
+            raise StopIteration
+        if self._rest_of_round == 0:
+            self._loop.wait()
+            self._rest_of_round = self._loop.ready_count
+        if self._rest_of_round > 0:
+            self._rest_of_round -= 1
+            return self._loop.next_ready()
+        return None
+
+    def _take_new(self) -> None:
+        with self._lock:
+            new, self._new = self._new, []
+        for slot in new:
+            self._loop.add(slot)
+
+    def _life(self, session: Session) -> Lane:
+        """A session from its first call to giving its checkpoint back."""
+        failure: KvsFastError | None = None
+        try:
+            yield from lane(session, self._mode)
+        except KvsFastError as error:
+            if session.end is not SessionEnd.CLOSED:
+                failure = error
+        yield from session.close()
+        if failure is not None:
+            raise failure
+
+    def _end(self, consumer: Consumer, error: KvsFastError | None) -> None:
+        self._current = None
+        with self._lock:
+            self._members.pop(consumer, None)
+        consumer.clean_up()
+        if error is None:
+            return
+        self._failures[consumer] = error
+        if self._on_failure is not None:
+            self._on_failure(consumer, error)
+
+    def _give_failures(self) -> None:
+        if self._failures and self._on_failure is None:
+            failures = list(self._failures.values())
+            self._on_failure = lambda consumer, error: None  # told once
+            raise ExceptionGroup(f"{len(failures)} streams were given up", failures)
+
+
+class _Items(Iterator[Any]):
+    __slots__ = ("_next",)
+
+    def __init__(self, next_item: Callable[[], Any]) -> None:
+        self._next = next_item
+
+    def __next__(self) -> Any:
+        return self._next()
