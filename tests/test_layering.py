@@ -42,7 +42,8 @@ DOORS: dict[str, str] = {
     "stream": "_native errors forking model protocols read_ahead readiness shapes",
     "memory": "_native",
     "source": "_native errors model read_ahead stream",
-    "consume": "_native _version errors faults forking model options protocols read_ahead steps stream tags",
+    "consume": "_native _version errors faults forking model options protocols read_ahead readiness steps"
+    " stream tags",
     "opening": "call_log endpoint environment errors faults limiter model options protocols signer steps"
     " stream",
     "client": "consume endpoint environment errors model opening options protocols retry steps stream "

@@ -90,11 +90,6 @@ class Consumer:
 
     # -- progress
 
-    @property
-    def stream(self) -> str:
-        """The stream's name."""
-        return self._session.stream
-
     def commit(self, what: Fragment | FragmentEnd | FragmentStart | Frame | None = None) -> None:
         """Save in the checkpoint that ``what`` and all before it is dealt with. Durable when this returns.
 
