@@ -1,0 +1,220 @@
+"""TLS over a connected socket, many records a receive.
+
+SSLSocket gives one record of at most 16 KiB a call, and asks the kernel twice for each: for its header, then
+for the rest. Here as much as there is comes in one ``recv``, goes through an ``ssl.MemoryBIO`` to an
+``ssl.SSLObject``, and out into the caller's buffer. (OpenSSL could read ahead by itself, but Python's ssl has
+no switch for it.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import select
+import socket
+import ssl
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from kvsfast._native.records import RecordReader
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["TlsSocket"]
+
+#: Bytes asked of the kernel at a time: four records. OpenSSL keeps memory of this size for each connection
+#: that had so much to receive.
+RECEIVE = 64 * 1024
+
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+# Where bytes land between kernel and OpenSSL: as many as there are threads that receive at the same moment.
+# They begin with a page, since processors copy slowly between ends that lie a few bytes apart in their pages.
+_landings: list[mmap.mmap] = []
+
+
+class TlsSocket:
+    """The client's end of a TLS connection, in the place of an ``ssl.SSLSocket``.
+
+    ``sock`` is connected and belongs to this object from now on (``socket``); it is closed if the handshake
+    fails. Its timeout holds for the handshake and is this object's first.
+
+    Raises what ssl and sockets raise, so OSError in each case: SSLCertVerificationError; SSLError for an
+    alert and for a record that fails its check; ConnectionResetError; TimeoutError; BlockingIOError with a
+    timeout of 0; and SSLEOFError where the connection ends without close_notify: then what was received may
+    have been cut by anybody on the way (RFC 8446, section 6.1).
+
+    For one thread at a time; ``shutdown`` may come from any.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_hostname: str | None) -> None:
+        self.socket = sock
+        self._timeout = sock.gettimeout()
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._unsent = b""
+        self._is_drained = False  # the last receive took all there was
+        try:
+            if self._timeout == 0:
+                raise ValueError("the handshake needs a socket that may wait")
+            sock.setblocking(False)
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+            self._records = RecordReader(self._tls, self._incoming)
+            self._shake_hands()
+        except BaseException:
+            sock.close()
+            raise
+
+    # -- receiving
+
+    def recv_into(self, buffer: Buffer, nbytes: int = 0) -> int:
+        """As many bytes as are there, of several records; waits for the first. 0: the peer has ended TLS."""
+        with memoryview(buffer) as view:
+            size = min(nbytes, view.nbytes) if nbytes else view.nbytes
+            if not size:
+                return 0
+            until = self._until()
+            while (received := self._decrypt(view, size)) < 0:
+                self._receive(until)
+        return received
+
+    def recv(self, bufsize: int) -> bytes:
+        """The same, as bytes."""
+        buffer = bytearray(bufsize)
+        received = self.recv_into(buffer)
+        return bytes(memoryview(buffer)[:received])
+
+    def pending(self) -> int:
+        """Bytes, at most, that the next receive gives without asking the network. A loop of readiness must
+        not wait for the socket while there are some."""
+        return self._records.pending
+
+    def _decrypt(self, view: memoryview, size: int) -> int:
+        try:
+            return self._records.read_into(view, size)
+        except ssl.SSLEOFError as error:
+            raise ssl.SSLEOFError(
+                error.errno, "the connection ended without TLS' close_notify: what came may have been cut"
+            ) from error
+        finally:
+            if self._outgoing.pending or self._unsent:
+                with contextlib.suppress(OSError):  # an alert, a new key confirmed: reading needs neither
+                    self._flush(-math.inf)
+
+    def _receive(self, until: float) -> None:
+        """One receive from the network, by a deadline."""
+        while True:
+            if self._is_drained and self._timeout != 0:
+                self._wait(select.POLLIN, until)
+            landing = _landings.pop() if _landings else mmap.mmap(-1, RECEIVE, flags=_PRIVATE)
+            try:
+                n = self.socket.recv_into(landing)
+                self._is_drained = n < RECEIVE
+                if n:
+                    self._records.feed(landing, n)
+                else:
+                    self._records.receive_eof()
+                return
+            except BlockingIOError:
+                if self._timeout == 0:
+                    raise
+                self._is_drained = True
+            finally:
+                _landings.append(landing)
+
+    # -- sending
+
+    def sendall(self, data: Buffer) -> None:
+        """All of it. With a timeout of 0 BlockingIOError may leave a part to be sent by a later call."""
+        until = self._until()
+        with memoryview(data) as given, given.cast("B") as view:
+            at = 0
+            while at < len(view):
+                try:
+                    at += self._tls.write(view[at:])
+                except ssl.SSLWantReadError:  # the peer renegotiates (TLS 1.2)
+                    self._flush(until)
+                    self._receive(until)
+        self._flush(until)
+
+    def _flush(self, until: float) -> None:
+        self._unsent += self._outgoing.read()
+        while self._unsent:
+            try:
+                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+            except BlockingIOError:
+                if self._timeout == 0:
+                    raise
+                self._wait(select.POLLOUT, until)
+
+    # -- waiting
+
+    def settimeout(self, value: float | None) -> None:
+        """Seconds that a call may wait; None: for ever; 0: not at all."""
+        self._timeout = value
+
+    def gettimeout(self) -> float | None:
+        return self._timeout
+
+    def _until(self) -> float:
+        return math.inf if self._timeout is None else time.monotonic() + self._timeout
+
+    def _wait(self, event: int, until: float) -> None:
+        left = until - time.monotonic()
+        poll = select.poll()
+        poll.register(self.socket, event)
+        if not poll.poll(None if left == math.inf else max(0, math.ceil(left * 1000))):
+            raise TimeoutError("timed out")
+
+    # -- the connection
+
+    def _shake_hands(self) -> None:
+        until = self._until()
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self._flush(until)
+                self._receive(until)
+                continue
+            except ssl.SSLError:
+                with contextlib.suppress(OSError):  # the alert that says why
+                    self._flush(-math.inf)
+                raise
+            self._flush(until)
+            return
+
+    def version(self) -> str | None:
+        """As "TLSv1.3"."""
+        return self._tls.version()
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Name, protocol and secret bits."""
+        return self._tls.cipher()
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """The peer's certificate, as ``ssl.SSLSocket.getpeercert`` gives it."""
+        return self._tls.getpeercert(binary_form)
+
+    def selected_alpn_protocol(self) -> str | None:
+        return self._tls.selected_alpn_protocol()
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def shutdown(self, how: int) -> None:
+        """Of the plain socket: wakes a receive that waits in another thread."""
+        self.socket.shutdown(how)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
