@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TlsSocket"]
 
-#: Bytes asked of the kernel at a time: four records. OpenSSL keeps memory of this size for each connection
-#: that had so much to receive.
-RECEIVE = 64 * 1024
+#: Bytes asked of the kernel at a time, at most.
+RECEIVE = 128 * 1024
+_LEAST_RECEIVE = 16 * 1024 + 256  # a record (RFC 8446, section 5.2)
 
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 # Where bytes land between kernel and OpenSSL: as many as there are threads that receive at the same moment.
@@ -77,7 +77,8 @@ class TlsSocket:
                 return 0
             until = self._until()
             while (received := self._decrypt(view, size)) < 0:
-                self._receive(until)
+                # Not more than the caller has room for: OpenSSL would keep the memory for it.
+                self._receive(until, max(size, _LEAST_RECEIVE))
         return received
 
     def recv(self, bufsize: int) -> bytes:
@@ -87,8 +88,8 @@ class TlsSocket:
         return bytes(memoryview(buffer)[:received])
 
     def pending(self) -> int:
-        """Bytes, at most, that the next receive gives without asking the network. A loop of readiness must
-        not wait for the socket while there are some."""
+        """Bytes, at most, that the next receive gives without asking the network; 1 if it tells of an end
+        that has come. A loop of readiness must not wait for the socket while this is not 0."""
         return self._records.pending
 
     def _decrypt(self, view: memoryview, size: int) -> int:
@@ -103,15 +104,16 @@ class TlsSocket:
                 with contextlib.suppress(OSError):  # an alert, a new key confirmed: reading needs neither
                     self._flush(-math.inf)
 
-    def _receive(self, until: float) -> None:
+    def _receive(self, until: float, most: int = _LEAST_RECEIVE) -> None:
         """One receive from the network, by a deadline."""
+        most = min(most, RECEIVE)
         while True:
             if self._is_drained and self._timeout != 0:
                 self._wait(select.POLLIN, until)
             landing = _landings.pop() if _landings else mmap.mmap(-1, RECEIVE, flags=_PRIVATE)
             try:
-                n = self.socket.recv_into(landing)
-                self._is_drained = n < RECEIVE
+                n = self.socket.recv_into(landing, most)
+                self._is_drained = n < most
                 if n:
                     self._records.feed(landing, n)
                 else:

@@ -61,13 +61,16 @@ cdef class ReceiveBuffer:
     cdef uint64_t origin    # absolute offset of mem[0] in the payload
     cdef size_t want        # bytes from `begin` on that the parser is waiting for, or 0
     cdef size_t slab_size
-    cdef readonly size_t window
+    cdef readonly size_t window     # bytes asked for at a time, at most
+    cdef bint is_fixed      # the window was given
     cdef bint keeping       # one growing slab a fragment, instead of a row of slabs
     cdef int exports        # receives under way
 
     cdef inline size_t room(self) noexcept
+    cdef inline size_t least(self) noexcept
+    cdef inline void follow(self, size_t received) noexcept
     cdef int reserve(self) except -1
-    cdef int move_on(self, size_t least) except -1
+    cdef int move_on(self) except -1
     cdef int write(self, const uint8_t *data, size_t n) except -1
     cdef int drop_before(self, size_t index) except -1
     cdef Slab hand_over(self, size_t upto)

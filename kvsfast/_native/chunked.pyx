@@ -26,10 +26,10 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(object o)
     Py_ssize_t PyObject_REFCNT "Py_REFCNT"(PyObject *o)
 
-DEFAULT_WINDOW = 64 * 1024
-cdef size_t SLAB_SIZE = 256 * 1024
-cdef size_t WINDOW = 64 * 1024
-cdef size_t LEAST_WINDOW = 16 * 1024        # one TLS record: less is not worth a system call
+# What is asked for at a time follows what comes: a slow stream holds little memory, a fast one is read in few calls.
+cdef size_t FIRST_WINDOW = 32 * 1024
+cdef size_t LARGEST_WINDOW = 256 * 1024
+cdef size_t SLAB_SIZE = 128 * 1024
 cdef size_t LARGEST_USUAL_SLAB = 2 * 1024 * 1024
 
 
@@ -173,13 +173,15 @@ cdef class ReceiveBuffer:
     """Where received bytes land. Exports the free window at its tail as a writable buffer.
 
     ``sock.recv_into(buffer)``, then ``buffer.commit(n)`` (payload as it is) or ``decoder.commit(n)`` (an HTTP
-    body's framing to be stripped). ``len(buffer)`` is the size of the window: at most ``window`` bytes.
+    body's framing to be stripped). ``len(buffer)`` is the size of the window: at most ``window`` bytes, which
+    follows what is received, from 32 to 256 KiB, unless it is given.
     """
 
-    def __init__(self, *, size_t window=DEFAULT_WINDOW):
-        if window < 1:
+    def __init__(self, *, window=None):
+        self.is_fixed = window is not None
+        self.window = window if self.is_fixed else FIRST_WINDOW
+        if self.window < 1:
             raise ValueError("window must be at least 1")
-        self.window = window
         self.slab_size = SLAB_SIZE
 
     def __len__(self):
@@ -201,11 +203,28 @@ cdef class ReceiveBuffer:
         cdef size_t left = self.slab.capacity - self.end
         return left if left < self.window else self.window
 
+    cdef inline size_t least(self) noexcept:
+        """The tail of a slab is used for receives down to this size."""
+        return self.window if self.is_fixed else self.window // 4
+
+    cdef inline void follow(self, size_t received) noexcept:
+        """The window becomes about twice what a receive brings."""
+        if self.is_fixed:
+            return
+        if received > self.window // 2:
+            if self.window < LARGEST_WINDOW:
+                self.window *= 2
+                if self.slab_size < 2 * self.window:
+                    self.slab_size = 2 * self.window
+        elif received < self.window // 8 and self.window > FIRST_WINDOW:
+            self.window //= 2
+
     def commit(self, size_t n):
         """``n`` payload bytes were written into the window. ValueError if it never was so large."""
         if self.slab is None or n > self.room():
             raise ValueError(f"commit of {n} bytes into a window of {0 if self.slab is None else self.room()}")
         self.end += n
+        self.follow(n)
 
     @property
     def readable(self):
@@ -273,20 +292,19 @@ cdef class ReceiveBuffer:
             self.mem = self.slab.mem
             return 0
         capacity = self.slab.capacity
-        cdef size_t least = LEAST_WINDOW if self.window > LEAST_WINDOW else self.window
-        if capacity - self.end >= least:
+        if capacity - self.end >= self.least():
             return 0
         if self.keeping:
             self.slab.grow(2 * capacity)
             self.mem = self.slab.mem
             return 0
-        return self.move_on(least)
+        return self.move_on()
 
-    cdef int move_on(self, size_t least) except -1:
+    cdef int move_on(self) except -1:
         """The slab is full: carry the unfinished element over to the start of another, or of this one if it is ours."""
         cdef size_t held = self.end - self.begin
         cdef size_t expected = self.want if self.want < 8 * held else 8 * held
-        cdef size_t need = (expected if expected > held else held) + held // 2 + least
+        cdef size_t need = (expected if expected > held else held) + held // 2 + self.least()
         cdef size_t capacity = self.slab_size
         while capacity < need:
             capacity *= 2
@@ -329,7 +347,7 @@ cdef class ReceiveBuffer:
         cdef size_t rest = self.end - upto
         cdef size_t capacity = SLAB_SIZE
         # The next fragment is likely to be as large as this one: memory of that size saves growing it again.
-        while capacity < upto + self.window:
+        while capacity < upto + self.least():
             capacity *= 2
         cdef Slab fresh = new_slab(capacity)
         memcpy(fresh.mem, full.mem + upto, rest)
@@ -400,6 +418,7 @@ cdef class BodyDecoder:
             raise ValueError(f"commit of {n} bytes into a window of {0 if buffer.slab is None else buffer.room()}")
         if self.is_complete:
             return
+        buffer.follow(n)
         if self.chunked:
             status = kvs_decode_chunked(&self.state, buffer.mem + buffer.end, n, &payload, &used)
             buffer.end += payload

@@ -10,7 +10,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBUF_WRITE, PyBuffer_
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t
 
-from ssl import SSLWantReadError, SSLZeroReturnError
+from ssl import SSLWantReadError
 
 cdef enum:
     HEADER = 5                  # type, version (2), length (2)
@@ -26,7 +26,8 @@ cdef class RecordReader:
     """
 
     cdef object tls, incoming, read
-    cdef object failure             # what ended the records; kept, since ssl would tell it only once
+    cdef object failure             # what broke the records; kept, since ssl would tell it only once
+    cdef bint is_over               # the peer has ended TLS (close_notify)
     cdef Py_ssize_t whole           # records that `read` may give, at most
     cdef Py_ssize_t rest            # bytes that are missing of the record being received
     cdef int header                 # bytes of the next header that have come
@@ -82,7 +83,7 @@ cdef class RecordReader:
         """
         cdef Py_buffer view
         cdef Py_ssize_t got = 0, n = 0
-        if self.failure is None and self.whole > 0:
+        if not self.is_over and self.failure is None and self.whole > 0:
             PyObject_GetBuffer(target, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
             try:
                 if most > view.len:
@@ -91,6 +92,9 @@ cdef class RecordReader:
                     n = self.read(
                         most - got, PyMemoryView_FromMemory(<char *>view.buf + got, most - got, PyBUF_WRITE)
                     )
+                    if n == 0:
+                        self.is_over = True
+                        break
                     got += n
                     self.whole -= 1
                 if got == most and self.tls.pending():
@@ -103,11 +107,11 @@ cdef class RecordReader:
                 PyBuffer_Release(&view)
         if got:
             return got
-        if self.failure is None:
-            return -1
-        if isinstance(self.failure, SSLZeroReturnError):
+        if self.is_over:
             return 0
-        raise self.failure
+        if self.failure is not None:
+            raise self.failure
+        return -1
 
     def receive_eof(self):
         """The connection has ended. Unless TLS said so before, it is a failure."""
@@ -116,7 +120,9 @@ cdef class RecordReader:
 
     @property
     def pending(self):
-        """Bytes, at most, that ``read_into`` would give now. 0 while there is no whole record."""
-        if self.failure is not None or self.whole == 0:
+        """Bytes, at most, that ``read_into`` would give now; 1 if it would tell the end, 0 while no record is whole."""
+        if self.is_over or self.failure is not None:
+            return 1
+        if self.whole == 0:
             return 0
         return self.tls.pending() + self.incoming.pending
