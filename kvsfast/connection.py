@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
 import math
 import select
@@ -14,9 +13,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from kvsfast.forking import generation
+from kvsfast.tls import TlsSocket
 
 #: How long an unused connection is kept, in seconds: less than servers commonly do.
 IDLE_SECONDS = 15.0
@@ -142,9 +143,9 @@ class HttpResponse:
     @property
     def recv_into(self) -> Callable[[Any], int]:
         receive: Callable[..., int] = self._sock.recv_into
-        if self.tls is None:
+        if self.tls is None or isinstance(self._sock, TlsSocket):
             return receive
-        return functools.partial(_receive_record, receive)
+        return partial(_receive_record, receive)
 
     def detach(self) -> bytes:
         early, self._early = self._early, b""
@@ -160,12 +161,13 @@ class HttpResponse:
         if self._line.born != generation():
             return  # it would end the connection of the process that this one was forked from
         sock = self._sock
-        while not isinstance(sock, socket.socket):  # TLS to the service inside TLS to the proxy
+        while not isinstance(sock, socket.socket | TlsSocket):  # TLS to the service inside TLS to the proxy
             sock = sock.socket
         # The plain socket's method: SSLSocket.shutdown would take the TLS object away from the blocked
         # reader.
+        shutdown = sock.shutdown if isinstance(sock, TlsSocket) else partial(socket.socket.shutdown, sock)
         with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            shutdown(socket.SHUT_RDWR)
 
     def finish(self) -> None:
         if self._is_closed:

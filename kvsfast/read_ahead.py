@@ -6,8 +6,10 @@ import threading
 from collections import deque
 from typing import Protocol
 
-from kvsfast._native.chunked import DEFAULT_WINDOW, ReceiveBuffer
+from kvsfast._native.chunked import ReceiveBuffer
 from kvsfast.errors import TransportTimeout
+
+_WINDOW = 64 * 1024  # bytes a receive, at most
 
 
 class Source(Protocol):
@@ -36,7 +38,7 @@ class ReadAhead:
     def __init__(self, source: Source, limit: int) -> None:
         self._source = source
         self._limit = limit
-        self._window = max(1, min(limit // 2, DEFAULT_WINDOW))  # so that one piece waits while another comes
+        self._window = max(1, min(limit // 2, _WINDOW))  # so that one piece waits while another comes
         self._changed = threading.Condition()
         self._pieces: deque[bytes] = deque()
         self._held = 0

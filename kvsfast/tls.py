@@ -23,8 +23,6 @@ from kvsfast._native.records import RecordReader
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["TlsSocket"]
-
 #: Bytes asked of the kernel at a time, at most.
 RECEIVE = 128 * 1024
 _LEAST_RECEIVE = 16 * 1024 + 256  # a record (RFC 8446, section 5.2)
@@ -55,6 +53,7 @@ class TlsSocket:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unsent = b""
+        self._is_shut = False  # by us: then an end is no surprise
         self._is_drained = False  # the last receive took all there was
         try:
             if self._timeout == 0:
@@ -76,9 +75,14 @@ class TlsSocket:
             if not size:
                 return 0
             until = self._until()
-            while (received := self._decrypt(view, size)) < 0:
-                # Not more than the caller has room for: OpenSSL would keep the memory for it.
-                self._receive(until, max(size, _LEAST_RECEIVE))
+            try:
+                while (received := self._decrypt(view, size)) < 0:
+                    # Not more than the caller has room for: OpenSSL would keep the memory for it.
+                    self._receive(until, max(size, _LEAST_RECEIVE))
+            except (ConnectionError, ssl.SSLEOFError):
+                if not self._is_shut:
+                    raise
+                return 0
         return received
 
     def recv(self, bufsize: int) -> bytes:
@@ -207,7 +211,8 @@ class TlsSocket:
         return self.socket.fileno()
 
     def shutdown(self, how: int) -> None:
-        """Of the plain socket: wakes a receive that waits in another thread."""
+        """Of the plain socket: a receive that waits in another thread gets its end, 0."""
+        self._is_shut = True
         self.socket.shutdown(how)
 
     def close(self) -> None:

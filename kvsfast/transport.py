@@ -35,6 +35,7 @@ from kvsfast.errors import ConnectFailed, TransportError, TransportTimeout, Usag
 from kvsfast.forking import survive_fork
 from kvsfast.http_head import receive_head, request_head
 from kvsfast.protocols import Request
+from kvsfast.tls import TlsSocket
 
 __all__ = ["HttpTransport"]
 
@@ -131,7 +132,7 @@ class HttpTransport:
                 if context is not None and isinstance(conn, _PlainConnection):
                     left = timeout - (time.monotonic() - started) if timeout < math.inf else math.inf
                     sock.settimeout(max(0.001, left) if left < math.inf else None)
-                    sock = context.wrap_socket(sock, server_hostname=route.host.rstrip("."))
+                    sock = TlsSocket(sock, context, server_hostname=route.host.rstrip("."))
         except BaseException:
             conn.close()
             if sock is not None:

@@ -246,8 +246,7 @@ def test_shutdown_wakes_a_receive(both: tuple[TlsSocket, Peer]) -> None:
     sock, _ = both
     waker = threading.Timer(0.05, sock.shutdown, [socket.SHUT_RDWR])
     waker.start()
-    with pytest.raises(ssl.SSLEOFError):
-        sock.recv(10)
+    assert sock.recv(10) == b""
     waker.join()
 
 
