@@ -27,7 +27,7 @@ cdef extern from "Python.h":
     Py_ssize_t PyObject_REFCNT "Py_REFCNT"(PyObject *o)
 
 # What is asked for at a time follows what comes: a slow stream holds little memory, a fast one is read in few calls.
-cdef size_t FIRST_WINDOW = 32 * 1024
+cdef size_t FIRST_WINDOW = 64 * 1024
 cdef size_t LARGEST_WINDOW = 256 * 1024
 cdef size_t SLAB_SIZE = 128 * 1024
 cdef size_t LARGEST_USUAL_SLAB = 2 * 1024 * 1024
@@ -174,7 +174,7 @@ cdef class ReceiveBuffer:
 
     ``sock.recv_into(buffer)``, then ``buffer.commit(n)`` (payload as it is) or ``decoder.commit(n)`` (an HTTP
     body's framing to be stripped). ``len(buffer)`` is the size of the window: at most ``window`` bytes, which
-    follows what is received, from 32 to 256 KiB, unless it is given.
+    follows what is received, from 64 to 256 KiB, unless it is given.
     """
 
     def __init__(self, *, window=None):
