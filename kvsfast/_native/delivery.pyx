@@ -172,6 +172,17 @@ cdef class Delivery:
             self.gate.saw_frame()
         return item
 
+    cdef object next_row(self):
+        """The next frame, where it is a matter of rows alone; else None."""
+        cdef FragmentParser parser = self.parser
+        if self.item is not None or self.look or parser is None or parser.filling or not self.saw_frame:
+            return None
+        while parser.has_rows():
+            if self.passes(parser, &parser.blocks.rows[parser.next_row]):
+                return parser.take_frame()
+            parser.next_row += 1
+        return None
+
     cdef int meet(self, object event) except -1:
         if isinstance(event, FragmentStart):
             self.begin(event)
@@ -278,14 +289,16 @@ cdef class Delivery:
 
 @cython.final
 cdef class DeliveryIterator:
-    """A loop over a Delivery. ``turn(status, error)`` is called where it cannot go on by itself, with DATA, OVER, LOOK or
-    the error that ended the response: it returns an item to give, or None to go on, or raises StopIteration."""
+    """A loop over a Delivery. ``receive()`` is called where bytes are needed; it returns the error that ends the response,
+    or None. ``turn(status, error)`` is called where the response is over, by that error if there is one, and where the
+    gate wants something (OVER, LOOK): it returns an item to give, or None to go on, or raises StopIteration."""
 
     cdef Delivery delivery
-    cdef object turn
+    cdef object receive, turn
 
-    def __init__(self, Delivery delivery not None, turn):
+    def __init__(self, Delivery delivery not None, receive, turn):
         self.delivery = delivery
+        self.receive = receive
         self.turn = turn
 
     def __iter__(self):
@@ -296,12 +309,22 @@ cdef class DeliveryIterator:
         while True:
             error = None
             try:
+                item = self.delivery.next_row()
+                if item is not None:
+                    return item
                 status = self.delivery.step()
+            except UsageError:
+                raise
             except KvsFastError as caught:
                 status = _OVER
                 error = caught
             if status == _ITEM:
                 return self.delivery.take()
+            if status == _DATA:
+                error = self.receive()
+                if error is None:
+                    continue
+                status = _OVER
             item = self.turn(status, error)
             if item is not None:
                 return item

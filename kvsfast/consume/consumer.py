@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from kvsfast._native.delivery import DATA, LOOK, Delivery, DeliveryIterator
+from kvsfast._native.delivery import LOOK, Delivery, DeliveryIterator
 from kvsfast.consume.driver import BlockingDriver, Driver
 from kvsfast.consume.events import SessionEvent
 from kvsfast.consume.policy import Position
@@ -71,7 +71,7 @@ class Consumer:
             raise UsageError("the consumer belongs to a group, which iterates it")
         if self._delivery is None or self._iterator is None:
             self._delivery = self._session.begin(mode)
-            self._iterator = DeliveryIterator(self._delivery, self._turn)
+            self._iterator = DeliveryIterator(self._delivery, self._receive, self._turn)
         elif self._delivery.mode != mode:
             raise UsageError(
                 f"the consumer is being read by {self._delivery.mode}; it cannot be read by {mode} as well"
@@ -187,10 +187,6 @@ class Consumer:
             drive(session.settle())
             if not session.leaves:
                 return None
-        elif status == DATA:
-            error = self._receive()
-            if error is None:
-                return None
         if self._media is not None:
             self._media = None
             session.ended(error)
@@ -202,7 +198,7 @@ class Consumer:
         return self._delivery is not None and self._delivery.holds
 
     def _receive(self) -> KvsFastError | None:
-        """One receive. Returns what ends the response, if it does."""
+        """One receive. Returns what ends the response, if something does."""
         session, media, delivery = self._session, self._media, self._delivery
         assert media is not None and delivery is not None
         session.wait_begins()
@@ -210,6 +206,8 @@ class Consumer:
             delivery.fill(media.receive)
         except TransportTimeout as error:
             return None if session.timed_out(error) else error
+        except UsageError:
+            raise
         except KvsFastError as error:
             return error
         session.wait_ends()

@@ -140,7 +140,7 @@ class FakeBody:
         self, service: FakeService, media: bytes, reply: Reply, idle_timeout: float, deadline: float
     ):
         self.service = service
-        self.media = media if reply.cut is None else media[: reply.cut]
+        self.media = memoryview(media)[: reply.cut]
         self.reply = reply
         self.idle_timeout = idle_timeout
         self.ends_at = service.clock.now + deadline
