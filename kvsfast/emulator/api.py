@@ -13,6 +13,7 @@ from kvsfast.emulator.faults import BodyFault, HttpError, NoAnswer, Operation
 from kvsfast.emulator.framing import Framing
 from kvsfast.emulator.plans import Faults
 from kvsfast.emulator.refusal import Refusal
+from kvsfast.emulator.registry import Registry
 from kvsfast.emulator.served import Served
 from kvsfast.emulator.server import Answer, Request, Streaming, Unanswered
 from kvsfast.emulator.session import FRAGMENT_NOT_FOUND, Session
@@ -39,12 +40,12 @@ _API_NAMES = {
 
 
 class Api:
-    """``streams``: by name, may change. ``media_url``: where GetMedia is at the moment."""
+    """``streams``: those that are there at the moment. ``media_url``: where GetMedia is at the moment."""
 
     def __init__(
         self,
         *,
-        streams: Mapping[str, Served],
+        streams: Registry,
         clock: Clock,
         signature: SignatureCheck,
         framing: Framing,
@@ -162,7 +163,7 @@ class Api:
             if len(parts) != 6 or parts[2] != "kinesisvideo" or len(path) != 3 or path[0] != "stream":
                 raise Refusal("InvalidArgumentException", f"StreamARN is {arn!r}, which is no stream's ARN")
             name = path[1]
-        served = self._streams.get(str(name))
+        served = self._streams.find(str(name))
         if served is None:
             raise Refusal(
                 "ResourceNotFoundException", f"The requested stream is not found or not active: {name}"

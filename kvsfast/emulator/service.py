@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -12,12 +11,12 @@ from kvsfast.emulator.api import Api
 from kvsfast.emulator.clock import Clock
 from kvsfast.emulator.faults import BodyFault, Ending, Fault, HttpError, Operation
 from kvsfast.emulator.framing import Framing, Pieces
-from kvsfast.emulator.media import Media, Source
+from kvsfast.emulator.media import Source
 from kvsfast.emulator.options import StreamOptions
 from kvsfast.emulator.plans import Faults, fault_of
-from kvsfast.emulator.prepared import Prepared
 from kvsfast.emulator.producer import Producer
 from kvsfast.emulator.refusal import ERRORS
+from kvsfast.emulator.registry import Registry
 from kvsfast.emulator.served import Served
 from kvsfast.emulator.server import HttpServer
 from kvsfast.emulator.signature import CLOCK_SKEW, Credentials, SignatureCheck
@@ -97,41 +96,36 @@ class Emulator:
         self.region = region
         self.faults = Faults() if faults is None else faults
         self.clock = Clock() if clock is None else clock
-        self._live = pace == "realtime"
+        live = pace == "realtime"
         self._gather = gather
         self._ports = (port, media_port)
         self._tls: tuple[Certificate, TlsVersion | None] | None = (certificate, tls_version) if tls else None
-        self._options = StreamOptions(
+        options = StreamOptions(
             limits=limits,
             bandwidth=bandwidth,
             fragments_per_second=fragments_per_second,
             session_seconds=session_seconds,
-            idle_seconds=(3.0 if self._live else 0.0) if idle_seconds is None else idle_seconds,
+            idle_seconds=(3.0 if live else 0.0) if idle_seconds is None else idle_seconds,
             retention_seconds=retention_seconds,
         )
         self._signature = SignatureCheck(Credentials(*credentials), region, self.clock, clock_skew)
-        self._framing = Framing(pieces, seed=seed)
-        # Many streams may be made from one file; it is loaded and framed once.
-        loaded: dict[str | int, tuple[Media, Prepared]] = {}
-        self._sources: dict[str, tuple[Media, Prepared]] = {}
-        for name, source in streams.items():
-            key = str(source) if isinstance(source, str | os.PathLike) else id(source)
-            if key not in loaded:
-                loaded[key] = self._load(source)
-            self._sources[name] = loaded[key]
-        self._stream_options: dict[str, Any] = {
-            "live": self._live,
-            "loop": loop,
-            "producer_start_ms": None if producer_start is None else round(producer_start * 1000),
-            "opaque_tokens": opaque_tokens,
-        }
-        self._seed = seed
-        self._streams: dict[str, Served] = {}
+        framing = Framing(pieces, seed=seed)
+        self._streams = Registry(
+            streams,
+            self.clock,
+            framing,
+            options,
+            live=live,
+            loop=loop,
+            producer_start_ms=None if producer_start is None else round(producer_start * 1000),
+            opaque_tokens=opaque_tokens,
+            seed=seed,
+        )
         self._api = Api(
             streams=self._streams,
             clock=self.clock,
             signature=self._signature,
-            framing=self._framing,
+            framing=framing,
             faults=self.faults,
             media_url=lambda: self.media_endpoint_url,
         )
@@ -159,8 +153,7 @@ class Emulator:
             from kvsfast.emulator.tls import LocalAuthority
 
             self._authority = LocalAuthority(*self._tls)
-        for name, (media, prepared) in self._sources.items():
-            self._serve(name, media, prepared)
+        self._streams.open()
         context = self._authority.server_context if self._authority else None
         control = {"/getDataEndpoint": self._api.get_data_endpoint}
         self._control = HttpServer(self._ports[0], control, self.clock, tls=context)
@@ -281,18 +274,17 @@ class Emulator:
 
     # -- streams come and go
 
-    def create_stream(self, name: str, source: Source | Sequence[Source] = ()) -> Stream:
-        """A new stream; UsageError if there is one of this name."""
+    def create_stream(self, name: str, source: Source | Sequence[Source] = (), **options: Any) -> Stream:
+        """A new stream; UsageError if there is one of this name. ``options``: as of ``configure``."""
         self._running(self._control)
-        if name in self._streams:
-            raise UsageError(f"there is a stream {name} already")
-        return self._serve(name, *self._load(source))
+        served = self._streams.create(name, source)
+        served.configure(**options)
+        return served.stream
 
     def delete_stream(self, name: str, *, how: Ending = "eof") -> None:
         """The stream is gone from now on; its open responses end, see ``end_responses``."""
-        served = self._served(name)
-        del self._streams[name]
-        served.retire(how)
+        self._running(self._control)
+        self._streams.delete(name, how)
 
     def recreate_stream(
         self, name: str, source: Source | Sequence[Source] = (), *, how: Ending = "eof"
@@ -301,27 +293,11 @@ class Emulator:
 
         Its options stay.
         """
-        options = self._served(name).options
-        media = self._load(source)
-        self.delete_stream(name, how=how)
-        return self._serve(name, *media, options)
-
-    def _load(self, source: Source | Sequence[Source]) -> tuple[Media, Prepared]:
-        media = Media(source)
-        return media, Prepared(media, self._framing, by_frame=self._live)
-
-    def _serve(
-        self, name: str, media: Media, prepared: Prepared, options: StreamOptions | None = None
-    ) -> Stream:
-        self._seed += 1  # a stream that is created again at the same time has other numbers
-        stream = Stream(name, media, now_ms=self.clock.now_ms, seed=self._seed, **self._stream_options)
-        self._streams[name] = Served(stream, prepared, options or self._options, self.clock)
-        return stream
+        self._running(self._control)
+        return self._streams.recreate(name, source, how).stream
 
     def _served(self, name: str) -> Served:
         self._running(self._control)
-        if name not in self._streams:
-            raise UsageError(f"there is no stream {name}, only {', '.join(self._streams) or 'none'}")
         return self._streams[name]
 
     # -- the service around them

@@ -17,7 +17,7 @@ from kvsfast.emulator import Clock, Cut, Emulator, ManualClock, Stall
 from kvsfast.emulator.waking import Bell, Waker
 from kvsfast.errors import UsageError
 from tests.emulator import mkv
-from tests.emulator.conftest import Sdk
+from tests.emulator.conftest import Sdk, connected, raw_get_media
 from tests.emulator.wire import Document, dissect
 
 MakeSdk = Callable[..., Sdk]
@@ -87,6 +87,28 @@ def test_a_session_that_ends_inside_a_fragment(sdk: MakeSdk) -> None:
     assert len(dissect(body[:cut])) == 1
     assert mkv.frames(1)[2] in body[cut:] and mkv.frames(1)[3] not in body  # of 14 and of 16 seconds
     assert b"CONTINUATION_TOKEN" not in body[cut:]
+
+
+@pytest.mark.parametrize("whole_fragments", [True, False])
+def test_a_live_fragment_whole_or_frame_by_frame(whole_fragments: bool) -> None:
+    clock = ManualClock()
+    with Emulator({"s": SLOW}, pace="realtime", clock=clock) as service:
+        service.configure("s", whole_fragments=whole_fragments)
+        with connected(service, service.media_endpoint_url) as sock:
+            sock.sendall(raw_get_media(service, "s"))
+            received = b""
+            for due in range(0, 10, 2):
+                clock.wait_for_sleepers()
+                sock.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    while True:
+                        received += sock.recv(65536)
+                assert (mkv.frames(0)[due // 2] in received) is not whole_fragments
+                clock.advance(2)
+            sock.settimeout(30)
+            while b"CONTINUATION_TOKEN" not in received:
+                received += sock.recv(65536)
+            assert all(frame in received for frame in mkv.frames(0))
 
 
 def test_idle_per_stream(sdk: MakeSdk) -> None:

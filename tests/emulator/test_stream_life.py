@@ -175,7 +175,7 @@ def test_created_again_at_the_same_time_has_other_numbers(service: Emulator) -> 
 
 def test_streams_come_and_go(service: Emulator, sdk: MakeSdk) -> None:
     client = sdk(service)
-    service.create_stream("new", mkv.clip(2))
+    service.create_stream("new", mkv.clip(2), idle_seconds=0)
     assert len(numbers(client.read("new"))) == 2
     with pytest.raises(UsageError, match="there is no stream old, only s, t, new"):
         service.configure("old", idle_seconds=1)
