@@ -269,6 +269,17 @@ class Environment:
 _PRODUCT = f"kvsfast/{__version__}"
 
 
+class _Asked(botocore.credentials.Credentials):
+    """Credentials of botocore whose keys are asked for each time."""
+
+    def __init__(self, provider: CredentialsProvider) -> None:
+        super().__init__("", "")
+        self._provider = provider
+
+    def get_frozen_credentials(self) -> Any:
+        return self._provider.get_frozen_credentials()
+
+
 class _Given(CredentialProvider):
     """The caller's own credentials, in the place of botocore's chain."""
 
@@ -276,7 +287,9 @@ class _Given(CredentialProvider):
 
     def __init__(self, credentials: CredentialsProvider) -> None:
         super().__init__()
-        self._credentials = credentials
+        # botocore's clients ask credentials for more than the keys, e.g. for the account's id.
+        is_botocores = isinstance(credentials, botocore.credentials.Credentials)
+        self._credentials = credentials if is_botocores else _Asked(credentials)
 
     def load(self) -> Any:
         return self._credentials

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "block.h"
+#include "digest.h"
 #include "ebml.h"
 #include "elements.h"
 #include "http_chunk.h"
@@ -672,6 +673,34 @@ static void test_random_headers(void)
     }
 }
 
+/* -- digests -- */
+
+/* Every size reads inside its bytes; where all are looked at, each byte counts; so do size and seed. */
+static void test_digests(void)
+{
+    static uint8_t data[3 * KVS_DIGEST_WHOLE];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)roll(256);
+    for (size_t n = 0; n <= sizeof data; n++) {
+        uint8_t *p = flush(data, n);
+        const uint64_t whole = kvs_digest(p, n, 7);
+        CHECK(whole == kvs_digest(p, n, 7));
+        CHECK(whole != kvs_digest(p, n, 8));
+        if (n)
+            CHECK(whole != kvs_digest(p, n - 1, 7));
+        for (size_t i = 0; i < n && n <= KVS_DIGEST_WHOLE; i += 1 + n / 16) {
+            p[i] ^= 1;
+            CHECK(whole != kvs_digest(p, n, 7));
+            p[i] ^= 1;
+        }
+        for (size_t i = 0; i < n && i < KVS_DIGEST_SAMPLE; i++) {
+            p[n - 1 - i] ^= 0x80;
+            CHECK(whole != kvs_digest(p, n, 7));
+            p[n - 1 - i] ^= 0x80;
+        }
+    }
+}
+
 int main(void)
 {
     make_guard();
@@ -685,6 +714,7 @@ int main(void)
     test_service_tags();
     test_decimals();
     test_chunked();
+    test_digests();
     printf("%lu checks\n", checks);
     return 0;
 }
