@@ -19,12 +19,38 @@ PACKAGE = Path(kvsfast.__file__).parent
 NATIVE = {"Fragment", "FragmentEnd", "FragmentParser", "FragmentStart", "Frame", "LateTags"}
 #: What of the session is public: its modules list more for each other.
 CONSUME = {
-    "Checkpoint", "CheckpointStore", "Consumer", "ConsumerGroup", "ConsumerStats", "DigestMismatch", "Ending", "Gap",
-    "GapReason", "GiveUp", "Idle", "MemoryCheckpoints", "Outcome", "Position",
-    "PrometheusCollector", "Reconnected", "Resume", "ResumePolicy", "Rewound", "SessionChanges",
-    "SessionEnd", "SessionEvent", "SessionOptions", "SqliteCheckpoints", "StandardResume",
-    "StreamCheckpoint", "StreamReset", "Until", "Waiting", "consume_many", "observe_with_opentelemetry",
-}  # fmt: skip
+    "Checkpoint",
+    "CheckpointStore",
+    "Consumer",
+    "ConsumerGroup",
+    "ConsumerStats",
+    "DigestMismatch",
+    "Ending",
+    "Gap",
+    "GapReason",
+    "GiveUp",
+    "Idle",
+    "MemoryCheckpoints",
+    "Outcome",
+    "Position",
+    "PrometheusCollector",
+    "Reconnected",
+    "Resume",
+    "ResumePolicy",
+    "Rewound",
+    "SessionChanges",
+    "SessionEnd",
+    "SessionEvent",
+    "SessionOptions",
+    "SqliteCheckpoints",
+    "StandardResume",
+    "StreamCheckpoint",
+    "StreamReset",
+    "Until",
+    "Waiting",
+    "consume_many",
+    "observe_with_opentelemetry",
+}
 NAMES = sorted(set(kvsfast.__all__) - {"__version__"})
 
 
