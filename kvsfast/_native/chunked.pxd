@@ -54,7 +54,7 @@ cdef Slab new_slab(size_t capacity)
 
 cdef class ReceiveBuffer:
     cdef Slab slab          # None while nothing is held
-    cdef uint8_t *mem       # of the slab
+    cdef uint8_t *mem       # what indices count from: the slab's start; when keeping, the fragment's
     cdef size_t begin       # first byte that must stay: start of the unfinished element, or of the fragment
     cdef size_t pos         # the parser's cursor
     cdef size_t end         # end of the payload received
@@ -67,13 +67,14 @@ cdef class ReceiveBuffer:
     cdef int exports        # receives under way
 
     cdef inline size_t room(self) noexcept
+    cdef inline size_t tail(self) noexcept
     cdef inline size_t least(self) noexcept
     cdef inline void follow(self, size_t received) noexcept
     cdef int reserve(self) except -1
     cdef int move_on(self) except -1
     cdef int write(self, const uint8_t *data, size_t n) except -1
     cdef int drop_before(self, size_t index) except -1
-    cdef Slab hand_over(self, size_t upto)
+    cdef Slab hand_over(self, size_t upto, const uint8_t **at)
 
 
 cdef class BodyDecoder:

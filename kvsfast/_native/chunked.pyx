@@ -200,8 +200,11 @@ cdef class ReceiveBuffer:
         self.exports -= 1
 
     cdef inline size_t room(self) noexcept:
-        cdef size_t left = self.slab.capacity - self.end
+        cdef size_t left = self.tail()
         return left if left < self.window else self.window
+
+    cdef inline size_t tail(self) noexcept:
+        return self.slab.capacity - <size_t>(self.mem - self.slab.mem) - self.end
 
     cdef inline size_t least(self) noexcept:
         """The tail of a slab is used for receives down to this size."""
@@ -286,19 +289,21 @@ cdef class ReceiveBuffer:
         """Make room for a receive. The only place where retained bytes move."""
         if self.exports:
             raise BufferError("the receive buffer is in use by another receive")
-        cdef size_t capacity
         if self.slab is None:
             self.slab = new_slab(self.slab_size)
             self.mem = self.slab.mem
             return 0
-        capacity = self.slab.capacity
-        if capacity - self.end >= self.least():
+        if self.tail() >= self.least():
             return 0
-        if self.keeping:
-            self.slab.grow(2 * capacity)
+        if not self.keeping:
+            return self.move_on()
+        if self.mem != self.slab.mem:
+            memmove(self.slab.mem, self.mem, self.end)
             self.mem = self.slab.mem
-            return 0
-        return self.move_on()
+        if self.tail() < self.least():
+            self.slab.grow(2 * self.slab.capacity)
+            self.mem = self.slab.mem
+        return 0
 
     cdef int move_on(self) except -1:
         """The slab is full: carry the unfinished element over to the start of another, or of this one if it is ours."""
@@ -325,39 +330,45 @@ cdef class ReceiveBuffer:
         return 0
 
     cdef int drop_before(self, size_t index) except -1:
-        """Forget the bytes before `index`. When keeping, what is left moves to the front: offsets count from there."""
+        """Forget the bytes before `index`. When keeping, offsets count from there."""
         if not self.keeping:
             self.begin = index
             return 0
         if self.exports:
             raise BufferError("the receive buffer is in use by another receive")
-        if index != self.end:           # there may be no memory at all
-            memmove(self.mem, self.mem + index, self.end - index)
+        self.mem += index
         self.origin += index
         self.pos -= index
         self.end -= index
-        self.begin = 0
         return 0
 
-    cdef Slab hand_over(self, size_t upto):
-        """When keeping: the slab whose bytes [0, upto) are a fragment. What lies behind them goes to a new slab."""
+    cdef Slab hand_over(self, size_t upto, const uint8_t **at):
+        """When keeping: the slab where the bytes [0, upto) are, a fragment, and `at` which place. Whichever is less is
+        copied to a slab of its own: the fragment, or what lies behind it."""
         if self.exports:
             raise BufferError("the receive buffer is in use by another receive")
-        cdef Slab full = self.slab
+        cdef Slab given, fresh
         cdef size_t rest = self.end - upto
         cdef size_t capacity = SLAB_SIZE
+        if upto < rest:
+            given = new_slab(upto + 1)      # of a fragment without a byte there may be one, too
+            memcpy(given.mem, self.mem, upto)
+            at[0] = given.mem
+            self.drop_before(upto)
+            return given
         # The next fragment is likely to be as large as this one: memory of that size saves growing it again.
         while capacity < upto + self.least():
             capacity *= 2
-        cdef Slab fresh = new_slab(capacity)
-        memcpy(fresh.mem, full.mem + upto, rest)
+        given = self.slab
+        at[0] = self.mem
+        fresh = new_slab(capacity)
+        memcpy(fresh.mem, self.mem + upto, rest)
         self.slab = fresh
         self.mem = fresh.mem
         self.origin += upto
         self.pos -= upto
-        self.begin = 0
         self.end = rest
-        return full
+        return given
 
 
 # -- HTTP framing ---------------------------------------------------------------------------------------------

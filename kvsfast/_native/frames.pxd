@@ -68,6 +68,7 @@ cdef Frame frame_of_bytes(const kvs_row *row, bytes payload, FragmentStart start
 
 cdef class Fragment:
     cdef Slab slab
+    cdef const uint8_t *raw_at  # in the slab
     cdef size_t raw_size
     cdef kvs_row *rows          # owned
     cdef size_t row_count

@@ -284,7 +284,7 @@ cdef class Fragment:
         free(self.rows)
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, self.slab.mem, <Py_ssize_t>self.raw_size, 1, flags)
+        PyBuffer_FillInfo(view, self, <void *>self.raw_at, <Py_ssize_t>self.raw_size, 1, flags)
 
     def __len__(self):
         return self.raw_size
@@ -386,7 +386,7 @@ cdef class Fragment:
             frame.data_at = <const uint8_t *>PyBytes_AS_STRING(self.side_bytes) + row.offset
         else:
             frame.owner = self.slab
-            frame.data_at = self.slab.mem + row.offset
+            frame.data_at = self.raw_at + row.offset
         return frame
 
     def to_mkv(self, file):
@@ -519,7 +519,7 @@ cdef class FrameSequenceIterator:
         # Nobody but us holds it: this variable and the attribute
         if frame is not None and Py_REFCNT(<PyObject *>frame) == 2 and not (row.flags & KVS_FRAME_SIDE or row.extra):
             frame.row = row[0]
-            frame.data_at = self.fragment.slab.mem + row.offset
+            frame.data_at = self.fragment.raw_at + row.offset
         else:
             frame = self.fragment.frame_at(<size_t>self.at)
         self.last_but_one = self.last

@@ -716,7 +716,7 @@ cdef class FragmentParser:
         fragment.side_bytes = b"".join(blocks.sides)
         fragment.row_count = blocks.count
         fragment.rows = blocks.give_rows()
-        fragment.slab = self.buffer.hand_over(upto)
+        fragment.slab = self.buffer.hand_over(upto, &fragment.raw_at)
         fragment.raw_size = upto
         self.hold = False
         return fragment

@@ -637,3 +637,18 @@ def test_to_mkv_writes_on_where_a_file_takes_less() -> None:
     assert file.taken == data
     with pytest.raises(UsageError, match="expected a path or a binary file"):
         fragment.to_mkv(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sizes", [[50] * 400, [200_000] * 4, [50, 90_000, 50, 50, 700_000] * 3])
+def test_kept_fragments_share_no_memory_whatever_came_with_them(sizes: list[int]) -> None:
+    """Small ones of which one receive brings many, large ones that take many receives, and both in turn."""
+    documents = [
+        service_fragment(str(n), frames=[Block(bytes([n % 256]) * size)]) for n, size in enumerate(sizes)
+    ]
+    fragments = list(kvsfast.parse(b"".join(documents)).fragments())
+    assert [bytes(fragment.raw) for fragment in fragments] == documents
+    assert [fragment.frames[0].data for fragment in fragments] == [
+        bytes([n % 256]) * size for n, size in enumerate(sizes)
+    ]
+    del fragments[::2]
+    assert [bytes(fragment.raw) for fragment in fragments] == documents[1::2]
