@@ -29,13 +29,13 @@ class Clock:
     """The system's clock, or one that is ``offset`` seconds ahead of it (behind it, if negative)."""
 
     def __init__(self, offset: float = 0.0) -> None:
-        self.offset = offset
+        self._offset = offset
         #: Rung when time has jumped.
         self.bell = Bell()
 
     def now(self) -> float:
         """Epoch seconds."""
-        return time.time() + self.offset
+        return time.time() + self._offset
 
     def now_ms(self) -> int:
         """Epoch milliseconds. A microsecond is added, lest a time that has come be just missed in a float."""

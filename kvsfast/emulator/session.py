@@ -125,11 +125,11 @@ class Session:
     def _send_fragment(self) -> None:
         fragment = self._stream.fragment(self._index)
         body, frame_pieces = self._body, self._framing.frame_pieces
-        if (poison := self._served.poison_of(fragment.number)) is not None:
-            body.arm(poison, fragment=self._sent)
         self._wait_until_live(fragment.server_ms)
         if self._served.options.whole_fragments:
             fragment = self._closed(fragment)
+        if (poison := self._served.poison_of(fragment.number)) is not None:
+            body.arm(poison, fragment=self._sent)
         body.begin_fragment(self._sent, fragment.number)
         framed = self._served.prepared.framed(fragment.stored)
         body.write("header", framed.head)

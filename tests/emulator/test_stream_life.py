@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -235,6 +237,24 @@ def test_a_poisoned_fragment(service: Emulator, sdk: MakeSdk, times: int | None)
     assert numbers(client.read("s", "FRAGMENT_NUMBER", AfterFragmentNumber=every[3])) == every[4:]
     service.poison("s", every[3], None)
     assert numbers(client.read("s")) == every
+
+
+def test_a_response_that_only_waits_for_a_poisoned_fragment_does_not_heal_it(
+    clock: ManualClock, sdk: MakeSdk
+) -> None:
+    with Emulator({"s": mkv.clip(3)}, pace="realtime", clock=clock, limits=False) as service:
+        fragment = service.stream("s").fragment(1)
+        service.poison("s", fragment.number, ErrorDocument(5000), times=1)
+        when = datetime.fromtimestamp(fragment.server_ms / 1000, UTC)
+        for waits_only in (True, False):
+            payload = sdk(service).open("s", "SERVER_TIMESTAMP", StartTimestamp=when)
+            with contextlib.closing(payload):
+                clock.wait_for_sleepers(1)
+                if not waits_only:
+                    clock.advance(0.2)
+                    assert error_in(payload.read()) == 5000
+            while service.open_connections("s"):
+                time.sleep(0.01)
 
 
 def test_other_poisons(service: Emulator, sdk: MakeSdk) -> None:
