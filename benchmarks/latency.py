@@ -28,8 +28,7 @@ __all__ = ["READERS", "Delay", "measure"]
 
 FRAME_SIZE = 500
 STAMP = 8
-#: The Cluster is of unknown size, so that it can be sent before it is over.
-CLUSTER = bytes.fromhex("1F43B675 01FFFFFFFFFFFFFF") + media.number("E7", 0)
+CLUSTER = media.CLUSTER_OF_UNKNOWN_SIZE + media.number("E7", 0)
 
 
 @dataclass(frozen=True)

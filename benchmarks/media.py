@@ -10,12 +10,26 @@ from collections.abc import Sequence
 
 from kvsfast.emulator import templates
 
-__all__ = ["FRAME_MS", "matroska", "number", "service_documents", "service_head", "simple_block"]
+__all__ = [
+    "CLUSTER_OF_UNKNOWN_SIZE",
+    "FRAME_MS",
+    "clusters",
+    "many_tracks",
+    "matroska",
+    "number",
+    "service_documents",
+    "service_head",
+    "simple_block",
+    "user_tags",
+]
 
 #: Between two frames.
 FRAME_MS = 20
 
 TIMESTAMP_SCALE_NS = 1_000_000
+
+#: One that can be sent before it is over.
+CLUSTER_OF_UNKNOWN_SIZE = bytes.fromhex("1F43B675 01FFFFFFFFFFFFFF")
 
 
 def element(identifier: str, *content: bytes) -> bytes:
@@ -28,20 +42,39 @@ def number(identifier: str, value: int) -> bytes:
     return element(identifier, value.to_bytes(max(1, (value.bit_length() + 7) // 8), "big"))
 
 
-def head() -> bytes:
-    """EBML header, the header of a Segment of unknown size, Info, and Tracks with one video track."""
+def head(tracks: bytes | None = None) -> bytes:
+    """EBML header, the header of a Segment of unknown size, Info, and Tracks: one video track if none are
+    given."""
     ebml = element("1A45DFA3", element("4282", b"matroska"), number("4287", 4), number("4285", 2))
     info = element("1549A966", number("2AD7B1", TIMESTAMP_SCALE_NS), element("4D80", b"benchmarks"))
+    return ebml + templates.SEGMENT_HEADER + info + (tracks or _one_track())
+
+
+def _one_track() -> bytes:
     video = element("E0", number("B0", 1920), number("BA", 1080))
     track = [number("D7", 1), number("73C5", 1), number("83", 1), element("86", b"V_MPEG4/ISO/AVC")]
     private = element("63A2", bytes(range(43)))
-    tracks = element("1654AE6B", element("AE", *track, video, private))
-    return ebml + templates.SEGMENT_HEADER + info + tracks
+    return element("1654AE6B", element("AE", *track, video, private))
 
 
-def simple_block(time: int, payload: bytes, *, key: bool = False) -> bytes:
+def many_tracks(count: int, frames_each: int) -> bytes:
+    """A document of so many tracks, up to 126, whose frames of 200 bytes take turns."""
+    entries = (
+        element("AE", number("D7", track), number("73C5", track), number("83", 2), element("86", b"A_AAC"))
+        for track in range(1, count + 1)
+    )
+    tracks = element("1654AE6B", *entries)
+    blocks = (
+        simple_block(at, bytes(200), track=track)
+        for at in range(frames_each)
+        for track in range(1, count + 1)
+    )
+    return head(tracks) + element("1F43B675", number("E7", 0), *blocks)
+
+
+def simple_block(time: int, payload: bytes, *, key: bool = False, track: int = 1) -> bytes:
     """``time``: against the Cluster's, in ms."""
-    return element("A3", b"\x81", time.to_bytes(2, "big"), b"\x80" if key else b"\0", payload)
+    return element("A3", bytes([0x80 | track]), time.to_bytes(2, "big"), b"\x80" if key else b"\0", payload)
 
 
 def clusters(fragments: Sequence[Sequence[int]]) -> list[bytes]:

@@ -12,7 +12,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,11 +22,23 @@ import kvsfast
 from benchmarks import media, native, wire
 from benchmarks.contenders.ours import touch
 from benchmarks.job import Sums
+from benchmarks.machine import ROOT
 from benchmarks.reference import walk
+from benchmarks.rivals.memory import InMemory
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
 from kvsfast.emulator.framing import LAST_CHUNK, Framing
 
-__all__ = ["BODIES", "CASES", "SHAPES", "Timing", "decode", "measure_bodies", "measure_frames"]
+__all__ = [
+    "BODIES",
+    "BODY_SIZE",
+    "Body",
+    "CASES",
+    "SHAPES",
+    "Timing",
+    "decode",
+    "measure_bodies",
+    "measure_frames",
+]
 
 FRAME_SIZE = 200
 FRAMES = 100_000
@@ -199,20 +211,24 @@ class Timing:
     best: float
 
 
-def measure_frames(shape: Shape, rounds: int) -> list[Timing]:
-    """First the C program, if it can be built, then each case; all take turns."""
+def measure_frames(shape: Shape, rounds: int, rivals: Sequence[InMemory] = ()) -> list[Timing]:
+    """First the C program, if it can be built, then each case, then the rivals; all take turns."""
     for name, case in CASES.items():
         result = case.run(shape.documents)
         assert case.holds(shape, result), f"{name} is wrong: {result}"
     seconds: dict[str, list[float]] = {}
-    with _reference("push_copy", shape.documents) as push_copy:
+    with _stored(shape.documents) as path:
         for _ in range(rounds):
-            if push_copy:
-                told = push_copy(1)
+            if not native.missing():
+                told = _ask([str(native.build("push_copy")), path, "2"])
                 assert Sums(**told["sums"]) == shape.sums, f"push_copy is wrong: {told['sums']}"
                 seconds.setdefault("C: push parser, payload copied", []).extend(told["seconds"][1:])
             for case in CASES.values():
                 seconds.setdefault(case.title, []).append(_cpu_seconds(case.run, shape.documents))
+            for rival in rivals:
+                told = _ask(rival.command(path, 1))
+                assert Sums(**told["sums"]) == shape.sums, f"{rival.title} is wrong: {told['sums']}"
+                seconds.setdefault(rival.title, []).extend(told["seconds"][rival.warm_up :])
     return [_per_frame(title, all_) for title, all_ in seconds.items()]
 
 
@@ -222,10 +238,10 @@ def measure_bodies(body: Body, rounds: int) -> list[Timing]:
     assert copy_in(body.wire) == len(body.wire)
     alone: dict[str, list[float]] = {}
     both: dict[str, list[float]] = {}
-    with _reference("dechunk", body.wire) as dechunk:
+    with _stored(body.wire) as path:
         for _ in range(rounds):
-            if dechunk:
-                told = dechunk(BODY_ROUNDS)
+            if not native.missing():
+                told = _ask([str(native.build("dechunk")), path, str(BODY_ROUNDS + 1)])
                 assert told["payload"] == body.payload_bytes, f"dechunk is wrong: {told['payload']}"
                 both.setdefault("C: plain loop, nothing verified", []).extend(told["seconds"][1:])
                 alone.setdefault("C: plain loop, nothing verified", []).extend(told["copying"][1:])
@@ -242,23 +258,19 @@ def _cpu_seconds(run: Callable[[bytes], Any], data: bytes) -> float:
 
 
 @contextlib.contextmanager
-def _reference(program: str, data: bytes) -> Iterator[Callable[[int], dict[str, Any]] | None]:
-    """A function that runs the C program over ``data`` for so many rounds, and one before them that warms up.
-    None without a compiler."""
-    if native.missing():
-        yield None
-        return
-    built = native.build(program)
+def _stored(data: bytes) -> Iterator[str]:
+    """The path of a file that holds it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "input")
         path.write_bytes(data)
+        yield str(path)
 
-        def run(rounds: int) -> dict[str, Any]:
-            done = subprocess.run([built, path, str(rounds + 1)], stdout=subprocess.PIPE, check=True)
-            told: dict[str, Any] = json.loads(done.stdout)
-            return told
 
-        yield run
+def _ask(command: list[str]) -> dict[str, Any]:
+    """What a program says that goes over a file; its first round warms up."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, cwd=ROOT)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
 def _per_frame(title: str, seconds: list[float]) -> Timing:

@@ -108,6 +108,13 @@ def _print_lane(race: Race, lane: Lane, table: list[Standing]) -> None:
     )
 
 
+def _standing(standing: Standing) -> dict[str, object]:
+    who = standing.contender
+    about = {"contender": who.name, "title": who.title, "reads": who.reads, "kind": who.kind}
+    figures = {name: value for name, value in vars(standing).items() if name != "contender"}
+    return {**about, **figures}
+
+
 def _longest(race: Race, lane: Lane) -> Job:
     """The usual job; some contenders have a shorter one."""
     return max(race.jobs[lane].values(), key=lambda job: job.media_bytes)
@@ -119,11 +126,9 @@ def _record(race: Race, contenders: list[Contender], about: dict[str, str]) -> d
         "lanes": [
             {
                 **asdict(lane),
+                "title": WORKLOADS[lane.workload].title,
                 **{name: value for name, value in asdict(_longest(race, lane)).items() if name != "server"},
-                "standings": [
-                    {**asdict(standing), "contender": standing.contender.name}
-                    for standing in standings(race, contenders, lane)
-                ],
+                "standings": [_standing(standing) for standing in standings(race, contenders, lane)],
                 "outcomes": {name: [asdict(outcome) for outcome in all_] for name, all_ in outcomes.items()},
             }
             for lane, outcomes in race.outcomes.items()

@@ -10,7 +10,15 @@ from benchmarks.contenders.libraries import boto3_body
 from benchmarks.contenders.meter import Meter
 from benchmarks.job import Job, Outcome, Sums
 
-__all__ = ["kvsparser_fragments", "pyav_packets", "reparsed_fragments", "touch_packets"]
+__all__ = [
+    "PYAV_OPTIONS",
+    "kvsparser_fragments",
+    "packets",
+    "pyav_packets",
+    "reparsed_fragments",
+    "touch_documents",
+    "touch_packets",
+]
 
 EBML, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
 TIMESTAMP, SIMPLE_BLOCK = 0xE7, 0xA3
@@ -43,16 +51,16 @@ def pyav_packets(job: Job) -> Outcome:
     body = boto3_body(job.server)
     with meter:
         with av.open(body, format="matroska", **PYAV_OPTIONS) as container:
-            adder = touch_packets(islice(_packets(container), job.sums.frames), meter)
+            adder = touch_packets(islice(packets(container), job.sums.frames), meter)
     body.close()
     return meter.outcome(job.media_bytes, adder.sums())
 
 
 #: Little is read before the first packet, and nothing is decoded to find out what it is.
-PYAV_OPTIONS: dict[str, Any] = {"options": {"probesize": "32", "analyzeduration": "0", "fflags": "nobuffer"}}
+PYAV_OPTIONS: dict[str, Any] = {"options": {"probesize": "32", "analyzeduration": "0"}}
 
 
-def _packets(container: Any) -> Iterator[Any]:
+def packets(container: Any) -> Iterator[Any]:
     """Without the empty one at the end."""
     return (packet for packet in container.demux() if packet.size)
 
@@ -108,7 +116,13 @@ def kvsparser_fragments(job: Job) -> Outcome:
     return meter.outcome(job.media_bytes, adder.sums())
 
 
-def _touch(document: Any, adder: _Adder, meter: Meter) -> None:
+def touch_documents(document: Any) -> Sums:
+    adder = _Adder()
+    _touch(document, adder, None)
+    return adder.sums()
+
+
+def _touch(document: Any, adder: _Adder, meter: Meter | None) -> None:
     for element in document:
         if element.id == SEGMENT:
             _touch(element, adder, meter)
@@ -118,7 +132,7 @@ def _touch(document: Any, adder: _Adder, meter: Meter) -> None:
                 if child.id == TIMESTAMP:
                     cluster_ms = child.value
                 elif child.id == SIMPLE_BLOCK:
-                    if not adder.frames:
+                    if meter and not adder.frames:
                         meter.first()
                     block = child.value  # track number in one byte, time in two, flags
                     time_ms = cluster_ms + int.from_bytes(block[1:3], "big", signed=True)

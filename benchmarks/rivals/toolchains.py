@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 import shlex
 import shutil
 import subprocess
@@ -64,7 +64,8 @@ CPP = Toolchain("C++", ("c++", "pkg-config"), ("c++", "--version"))
 
 
 class Program:
-    """Something that can be built and run. ``built`` does not count unless it is newer than every source."""
+    """Something that can be built and run: of ``sources``, into ``built``, which counts as long as they are
+    what it was built of."""
 
     name: str
     toolchain: Toolchain
@@ -79,25 +80,32 @@ class Program:
 
     def lacks(self) -> str | None:
         """Why it cannot even be built here, or None."""
-        raise NotImplementedError
+        return self.toolchain.missing()
 
     def is_built(self) -> bool:
-        return self.built.exists() and self.built.stat().st_mtime >= self._newest_source()
+        mark = self._mark()
+        return self.built.exists() and mark.exists() and mark.read_text() == self._digest()
 
     def build(self) -> None:
         """BuildFailed if it cannot."""
         BUILT.mkdir(exist_ok=True)
-        self._build()
-        os.utime(self.built, follow_symlinks=False)  # a tool that found nothing to do left it as it was
+        self.compile()
+        self._mark().write_text(self._digest())
 
     def command(self, *arguments: str) -> list[str]:
         return [str(self.built), *arguments]
 
-    def _newest_source(self) -> float:
-        return 0.0
-
-    def _build(self) -> None:
+    def sources(self) -> list[Path]:
         raise NotImplementedError
+
+    def compile(self) -> None:
+        raise NotImplementedError
+
+    def _mark(self) -> Path:
+        return BUILT / f"{self.name}.sha256"
+
+    def _digest(self) -> str:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(self.sources()))).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -110,13 +118,10 @@ class Project(Program):
     built: Path
     tool: tuple[str, ...]
 
-    def lacks(self) -> str | None:
-        return self.toolchain.missing()
+    def sources(self) -> list[Path]:
+        return [path for path in self.folder.rglob("*") if path.is_file()]
 
-    def _newest_source(self) -> float:
-        return max(path.stat().st_mtime for path in self.folder.rglob("*") if path.is_file())
-
-    def _build(self) -> None:
+    def compile(self) -> None:
         _run(*self.tool, cwd=self.folder)
 
 
@@ -139,20 +144,12 @@ class Environment(Program):
     requirements: Path
     built: Path
 
-    def lacks(self) -> str | None:
-        return self.toolchain.missing()
+    def sources(self) -> list[Path]:
+        return [self.requirements]
 
-    def is_built(self) -> bool:
-        mark = self._mark()
-        return mark.exists() and mark.read_text() == self.requirements.read_text()
-
-    def _mark(self) -> Path:
-        return self.built.parents[1] / "installed.txt"
-
-    def _build(self) -> None:
+    def compile(self) -> None:
         _run(sys.executable, "-m", "venv", self.built.parents[1], cwd=HERE)
         _run(self.built, "-m", "pip", "install", "--quiet", "-r", self.requirements, cwd=HERE)
-        self._mark().write_text(self.requirements.read_text())
 
 
 @dataclass(frozen=True)
@@ -177,11 +174,10 @@ class CProgram(Program):
             why = f"no {', '.join(absent)}: apt-get install {' '.join(self.packages)}"
         return why
 
-    def _newest_source(self) -> float:
-        sources = [self.source, *HERE.glob("c/*.h"), *(ROOT / "benchmarks" / "c").glob("*.h")]
-        return max(path.stat().st_mtime for path in sources)
+    def sources(self) -> list[Path]:
+        return [self.source, *HERE.glob("c/*.h"), *(ROOT / "benchmarks" / "c").glob("*.h")]
 
-    def _build(self) -> None:
+    def compile(self) -> None:
         compiler = self.toolchain.needs[0]
         flags = [flag for name in self.libraries for flag in _flags(name) or ()]
         warnings = ("-Wall", "-Wextra", "-Wno-missing-field-initializers")
