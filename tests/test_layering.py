@@ -49,7 +49,7 @@ DOORS: dict[str, str] = {
     " stream",
     "client": "consume endpoint environment errors model opening options protocols retry steps stream "
     "transport",
-    "aio": "_native client endpoint errors model options readiness shapes steps stream",
+    "aio": "_native client consume endpoint errors model options readiness shapes steps stream",
     "emulator": "_native errors model tags",
     "media": "_native errors model tags",
     "cli": "*",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from kvsfast import client as blocking
+from kvsfast.aio.consumer import Consumer
 from kvsfast.aio.driver import drive
 from kvsfast.aio.stream import MediaStream
 from kvsfast.endpoint import stream_member
@@ -19,6 +21,9 @@ from kvsfast.options import OptionChanges, Options
 if TYPE_CHECKING:
     import boto3.session
     import botocore.session
+
+    from kvsfast.consume.checkpoint import CheckpointStore
+    from kvsfast.consume.options import SessionChanges
 
 __all__ = ["Client", "Opening"]
 
@@ -85,17 +90,33 @@ class Client:
 
         async def open_media() -> MediaStream:
             steps = self._client.opener.open(stream, selector, options)
-            body, metadata = await drive(steps, options.ends_at(), self._spawn)
+            body, metadata = await drive(steps, options.ends_at(), spawn=self._spawn)
             return MediaStream(body, metadata, options)
 
         return Opening(open_media())
+
+    def consume(
+        self,
+        stream: str,
+        start: StartSelector | Mapping[str, Any],
+        *,
+        checkpoint: str | os.PathLike[str] | CheckpointStore | None = None,
+        **options: Unpack[SessionChanges],
+    ) -> Consumer:
+        """Read a stream for ever. As :meth:`kvsfast.Client.consume`; use it in ``async with``.
+
+        A ``checkpoint`` that is a path is opened here, which blocks for some milliseconds.
+        """
+        return Consumer(
+            self._client.consume(stream, start, checkpoint=checkpoint, **options), spawn=self._spawn
+        )
 
     async def get_data_endpoint(self, stream: str, **changes: Unpack[OptionChanges]) -> str:
         """The URL that serves ``stream``. As :meth:`kvsfast.Client.get_data_endpoint`."""
         stream_member(stream)
         options = self.options.replace(**changes)
         steps = self._client.opener.data_endpoint(stream, options)
-        return await drive(steps, options.ends_at(), self._spawn)
+        return await drive(steps, options.ends_at(), spawn=self._spawn)
 
     def close(self) -> None:
         """Let the threads and unused connections go. Open streams go on; new calls are a UsageError."""

@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 Spawn = Callable[[Callable[[], None]], object]
 
 
-async def drive(steps: Steps[Result], deadline: float, spawn: Spawn) -> Result:
+async def drive(steps: Steps[Result], deadline: float = math.inf, *, spawn: Spawn) -> Result:
     """Go through the steps, none beyond ``deadline`` (of ``time.monotonic``); ``spawn`` does work elsewhere.
 
     Work that is under way when the task is cancelled is abandoned: what it brings is discarded when it comes.
@@ -49,22 +49,31 @@ async def _perform(step: Step, deadline: float, spawn: Spawn) -> Any:
 
 
 async def _result(future: Future[Any], deadline: float) -> Any:
-    """Not ``asyncio.wrap_future``, which would cancel a future that others wait for as well."""
-    loop = asyncio.get_running_loop()
-    settled = loop.create_future()
-
-    def settle() -> None:
-        if not settled.done():
-            settled.set_result(None)
-
-    def wake(_: Future[Any]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits
-            loop.call_soon_threadsafe(settle)
-
-    future.add_done_callback(wake)
+    settled = asyncio.get_running_loop().create_future()
+    tell_when_done(future, settled)
     try:
         async with asyncio.timeout(None if math.isinf(deadline) else deadline - time.monotonic()):
             await settled
     except TimeoutError:
         raise deadline_passed() from None
     return future.result()
+
+
+def tell_when_done(future: Future[Any], told: asyncio.Future[None]) -> None:
+    """Settle ``told``, a future of the running loop, when ``future`` is done.
+
+    Not ``asyncio.wrap_future``, which would cancel a future that others wait for as well.
+    """
+    loop = told.get_loop()
+
+    def wake(_: Future[Any]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile, and nobody waits
+            loop.call_soon_threadsafe(settle, told)
+
+    future.add_done_callback(wake)
+
+
+def settle(told: asyncio.Future[None]) -> None:
+    """Unless it is settled, or cancelled, already."""
+    if not told.done():
+        told.set_result(None)
