@@ -12,13 +12,14 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
-from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator
+from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator, SelectedIterator
 from kvsfast._native.parser import FragmentParser
+from kvsfast._native.selection import Selection
 from kvsfast.errors import StreamClosed, TransportError, TransportTimeout, UsageError
 from kvsfast.forking import generation
 from kvsfast.model import Limits
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.errors import InStreamError, MediaError
+    from kvsfast.model import TrackType
 
 __all__ = ["MediaReader", "MediaStream"]
 
@@ -72,13 +74,24 @@ class MediaReader:
 
     # -- the four ways of reading
 
-    def events(self) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError]:
+    def events(
+        self, *, tracks: Iterable[int | str | TrackType] = (), key_frames_only: bool = False
+    ) -> Iterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError]:
         """Every event in order: FragmentStart, Frame, FragmentEnd, LateTags, InStreamError (not raised), and
-        with ``resync`` MediaError."""
+        with ``resync`` MediaError. ``tracks``, ``key_frames_only``: as of ``frames``."""
+        if selection := Selection(tracks, key_frames_only):
+            return SelectedIterator(self._parser_for("events"), self._fill, selection, True)
         return EventIterator(self._parser_for("events"), self._fill)
 
-    def frames(self) -> Iterator[Frame]:
-        """Each frame as soon as its last byte has arrived. Raises an InStreamError when its turn comes."""
+    def frames(
+        self, *, tracks: Iterable[int | str | TrackType] = (), key_frames_only: bool = False
+    ) -> Iterator[Frame]:
+        """Each frame as soon as its last byte has arrived. Raises an InStreamError when its turn comes.
+
+        ``tracks``: of these only, by number, name or TrackType. Of others no object is made.
+        """
+        if selection := Selection(tracks, key_frames_only):
+            return SelectedIterator(self._parser_for("frames"), self._fill, selection, False)
         return FrameIterator(self._parser_for("frames"), self._fill)
 
     def fragments(self) -> Iterator[Fragment]:

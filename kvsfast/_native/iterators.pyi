@@ -1,8 +1,9 @@
 from collections.abc import Callable, Iterator
-from typing import final
+from typing import Any, final
 
 from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
 from kvsfast._native.parser import FragmentParser
+from kvsfast._native.selection import Selection
 from kvsfast.errors import InStreamError, MediaError
 
 @final
@@ -22,3 +23,11 @@ class FragmentIterator(Iterator[Fragment]):
     def __init__(self, parser: FragmentParser, fill: Callable[[], bool]) -> None: ...
     def __iter__(self) -> FragmentIterator: ...
     def __next__(self) -> Fragment: ...
+
+@final
+class SelectedIterator(Iterator[Any]):
+    def __init__(
+        self, parser: FragmentParser, fill: Callable[[], bool], selection: Selection, events: bool
+    ) -> None: ...
+    def __iter__(self) -> SelectedIterator: ...
+    def __next__(self) -> Any: ...

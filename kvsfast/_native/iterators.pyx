@@ -4,6 +4,7 @@ cimport cython
 
 from kvsfast._native.frames cimport Fragment
 from kvsfast._native.parser cimport DONE, WAIT, FragmentParser
+from kvsfast._native.selection cimport Selection
 
 from kvsfast.errors import InStreamError, StreamClosed, TransportTimeout, UsageError
 
@@ -106,6 +107,47 @@ cdef class FragmentIterator:
             while parser.queue:
                 event = parser.queue.pop(0)
                 if isinstance(event, Fragment):
+                    return event
+                if isinstance(event, InStreamError):
+                    raise event
+            status = parser.advance()
+            if status == DONE:
+                raise StopIteration
+            if status == WAIT:
+                fill_more(parser, self.fill)
+
+
+@cython.final
+cdef class SelectedIterator:
+    """Frames of the media, or all events, without the frames that nobody wants."""
+
+    cdef FragmentParser parser
+    cdef object fill
+    cdef Selection selection
+    cdef bint gives_events
+
+    def __init__(self, FragmentParser parser not None, fill, Selection selection not None, bint events):
+        self.parser = parser
+        self.fill = fill
+        self.selection = selection
+        self.gives_events = events
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef FragmentParser parser = self.parser
+        cdef int status
+        while True:
+            if parser.has_rows():
+                self.selection.use_tracks(parser.start.tracks)
+                while parser.has_rows():
+                    if self.selection.wants(&parser.blocks.rows[parser.next_row]):
+                        return parser.take_frame()
+                    parser.next_row += 1
+            while parser.queue:
+                event = parser.queue.pop(0)
+                if self.gives_events:
                     return event
                 if isinstance(event, InStreamError):
                     raise event

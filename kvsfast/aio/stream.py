@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.errors import InStreamError, MediaError
+    from kvsfast.model import TrackType
     from kvsfast.options import Options
     from kvsfast.shapes import GetMediaOutput
 
@@ -47,14 +48,16 @@ class MediaStream:
         self.response_metadata: dict[str, Any] = response_metadata
 
     def events(
-        self,
+        self, *, tracks: Iterable[int | str | TrackType] = (), key_frames_only: bool = False
     ) -> AsyncIterator[FragmentStart | Frame | FragmentEnd | LateTags | InStreamError | MediaError]:
         """Every event in order, as :meth:`kvsfast.MediaReader.events` gives them."""
-        return _Items(self._reader.events(), self._source)
+        return _Items(self._reader.events(tracks=tracks, key_frames_only=key_frames_only), self._source)
 
-    def frames(self) -> AsyncIterator[Frame]:
+    def frames(
+        self, *, tracks: Iterable[int | str | TrackType] = (), key_frames_only: bool = False
+    ) -> AsyncIterator[Frame]:
         """Each frame as soon as its last byte has arrived. Raises an InStreamError when its turn comes."""
-        return _Items(self._reader.frames(), self._source)
+        return _Items(self._reader.frames(tracks=tracks, key_frames_only=key_frames_only), self._source)
 
     def fragments(self) -> AsyncIterator[Fragment]:
         """Each fragment when it ends, a cut one too. Raises an InStreamError when its turn comes."""

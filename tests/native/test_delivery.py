@@ -227,3 +227,22 @@ def test_selection_follows_the_tracks() -> None:
 def test_selection_what_cannot_be(wrong: Any) -> None:
     with pytest.raises(UsageError, match="tracks"):
         Selection(wrong)
+
+
+@pytest.mark.parametrize("mode", ["frames", "events"])
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, [0, 1, 2, 3, 4, 5]),
+        ({"tracks": ["right", 1]}, [0, 2, 3, 5]),
+        ({"tracks": [TrackType.AUDIO], "key_frames_only": True}, [2, 4]),
+        ({"tracks": ["none"]}, []),
+    ],
+)
+def test_selection_of_one_response(mode: str, options: dict[str, Any], wanted: list[int]) -> None:
+    """The iterators of ``get_media`` and ``parse`` choose in the same way, over any number of documents."""
+    reader = kvsfast.parse(media_of(*SIX) + media_of(*SIX, number="8" * 47))
+    found = list(reader.frames(**options) if mode == "frames" else reader.events(**options))
+    assert [bytes(each) for each in found if isinstance(each, kvsfast.Frame)] == 2 * [SIX[i] for i in wanted]
+    if mode == "events":
+        assert len(found) == 2 * (len(wanted) + 2)
