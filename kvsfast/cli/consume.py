@@ -1,38 +1,45 @@
-"""``kvsfast consume``: read a stream for ever, over reconnects and restarts, and keep what comes."""
+"""``kvsfast consume``: read streams for ever, over reconnects and restarts, and keep what comes."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kvsfast import consume_many
+from kvsfast.cli.advice import advice
 from kvsfast.cli.arguments import count, seconds, start_selector, time
 from kvsfast.cli.connecting import add_client_arguments, client_of
 from kvsfast.cli.output import Output, console, note, printable
 from kvsfast.cli.progress import live_streams, totals
 from kvsfast.cli.recording import Keep, check_output, one_file, one_file_each, rotating_files
 from kvsfast.cli.watch import HEADING, Arrival
+from kvsfast.errors import KvsFastError, UsageError
 from kvsfast.model import StartSelector
 
 if TYPE_CHECKING:
-    from kvsfast import Consumer, Fragment, SessionEvent
+    from kvsfast import Consumer, Fragment, SessionEvent, SqliteCheckpoints
 
 NAME = "consume"
-SUMMARY = "read a stream for ever: nothing lost, nothing twice, over reconnects and restarts"
+SUMMARY = "read streams for ever: nothing lost, nothing twice, over reconnects and restarts"
 DESCRIPTION = """\
-Read a stream for ever. Where a response ends, for whatever reason, the next one
-begins behind the last whole fragment; with --checkpoint so does the next run of
-this command. Region, credentials and endpoints are found as boto3 finds them.
+Read streams for ever, all in one thread. Where a response ends, for whatever
+reason, the next one begins behind the last whole fragment; with --checkpoint so
+does the next run of this command. A stream that fails does not stop the others.
+Region, credentials and endpoints are found as boto3 finds them.
 """
 EPILOG = """\
 START is NOW, EARLIEST, after:FRAGMENT_NUMBER, server:TIME, producer:TIME or
 token:CONTINUATION_TOKEN; a TIME is epoch seconds, or ISO 8601 with a zone.
 
 A fragment is committed to the checkpoint when it is in its files. Files hold
-whole fragments only, also after Ctrl-C.
+whole fragments only, also after Ctrl-C. With several streams each one has a
+folder of its own below DIR, named as the stream, and limits hold for each.
 
 examples:
   kvsfast consume front-door                                        watch
@@ -40,11 +47,12 @@ examples:
   kvsfast consume front-door --start EARLIEST --split fragments/    files that play
   kvsfast consume front-door --rotate 300 --into recordings/        five minutes each
   kvsfast consume front-door --until 2026-01-01T12:00:00Z --json    a batch job
+  kvsfast consume front-door back-door --checkpoint doors.db --split media/
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("stream", metavar="STREAM", help="its name or ARN")
+    parser.add_argument("streams", metavar="STREAM", nargs="+", help="its name or ARN")
     parser.add_argument(
         "--start",
         type=start_selector,
@@ -61,7 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE",
-        help="write the fragments here, with --checkpoint behind what is there; - for standard output",
+        help="write the fragments here, with --checkpoint behind what is there; - for standard output; of"
+        " one stream",
     )
     sinks.add_argument(
         "--split", type=Path, metavar="DIR", help="write each fragment to a file of its own that plays"
@@ -94,28 +103,56 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     check_output(arguments.output, as_json=arguments.json)
+    streams = list(dict.fromkeys(arguments.streams))
+    if len(streams) > 1 and arguments.output is not None:
+        raise UsageError("-o takes one stream; --split and --rotate have a folder for each of several")
+    failed = False
     with ExitStack() as stack:
         client = client_of(arguments)
         show = _Show(arguments)
-        consumer = stack.enter_context(
+        options = _options(arguments)
+        store = None if arguments.checkpoint is None else stack.enter_context(_store(arguments.checkpoint))
+        consumers = [
             client.consume(
-                arguments.stream,
-                arguments.start,
-                checkpoint=arguments.checkpoint,
-                on_event=show.event,
-                **_options(arguments),
+                stream, arguments.start, checkpoint=store, on_event=partial(show.event, stream), **options
             )
-        )
-        stack.callback(show.summary, consumer)
-        keeps = _keeps(arguments, stack)
-        show.begin(consumer, stack)
-        for fragment in consumer:
-            for keep in keeps:
+            for stream in streams
+        ]
+        for consumer in consumers:
+            stack.callback(show.summary, consumer)
+        keeps = {
+            consumer: _keeps(arguments, stack, consumer.stream if len(streams) > 1 else "")
+            for consumer in consumers
+        }
+        items: Iterable[tuple[Consumer, Fragment]]
+        if len(consumers) == 1:
+            (only,) = consumers
+            stack.enter_context(only)
+            items = ((only, fragment) for fragment in only)
+        else:
+
+            def give_up(consumer: Consumer, error: KvsFastError) -> None:
+                nonlocal failed
+                failed = True
+                show.failure(consumer, error)
+
+            items = stack.enter_context(consume_many(consumers, on_failure=give_up))
+        show.begin(consumers, stack)
+        for consumer, fragment in items:
+            for keep in keeps[consumer]:
                 keep(fragment)
-            if arguments.checkpoint is not None:
+            if store is not None:
                 consumer.commit(fragment)
             show.fragment(consumer, fragment)
-    return 0
+    return 1 if failed else 0
+
+
+@contextmanager
+def _store(path: str) -> Iterator[SqliteCheckpoints]:
+    from kvsfast import SqliteCheckpoints
+
+    with closing(SqliteCheckpoints(path)) as store:
+        yield store
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -137,12 +174,14 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _keeps(arguments: argparse.Namespace, stack: ExitStack) -> list[Keep]:
+def _keeps(arguments: argparse.Namespace, stack: ExitStack, folder: str) -> list[Keep]:
+    """``folder``: below the given directories."""
     keeps: list[Keep] = []
     if arguments.split is not None:
-        keeps.append(one_file_each(arguments.split))
+        keeps.append(one_file_each(arguments.split / folder))
     if arguments.rotate is not None:
-        keeps.append(stack.enter_context(rotating_files(arguments.into or Path(), arguments.rotate)))
+        directory = (arguments.into or Path()) / folder
+        keeps.append(stack.enter_context(rotating_files(directory, arguments.rotate)))
     if arguments.output is not None:
         is_continued = arguments.checkpoint is not None
         keeps.append(stack.enter_context(one_file(arguments.output, append=is_continued)))
@@ -157,15 +196,17 @@ class _Show:
         self._json = Output(as_json=True) if arguments.json else None
         self._lines: Output | None = None
         self._is_live = False
+        self._is_one = True
 
-    def begin(self, consumer: Consumer, stack: ExitStack) -> None:
+    def begin(self, consumers: Sequence[Consumer], stack: ExitStack) -> None:
+        self._is_one = len(consumers) == 1
         terminal = None if self._json else console(sys.stderr if self._media_on_stdout else sys.stdout)
         if terminal is not None:
             self._is_live = True
-            stack.enter_context(live_streams(terminal, lambda: [consumer.stats]))
+            stack.enter_context(live_streams(terminal, lambda: [consumer.stats for consumer in consumers]))
         elif self._json is None and not self._media_on_stdout:
             self._lines = Output()
-            self._lines.line(HEADING)
+            self._lines.line(HEADING if self._is_one else f"{HEADING}  stream")
 
     def fragment(self, consumer: Consumer, fragment: Fragment) -> None:
         if self._json is None and self._lines is None:
@@ -181,18 +222,28 @@ class _Show:
         if self._json is not None:
             self._json.record(event="fragment", stream=consumer.stream, **arrival._asdict())
         elif self._lines is not None:
-            self._lines.line(str(arrival))
+            self._lines.line(str(arrival) if self._is_one else f"{arrival}  {printable(consumer.stream)}")
 
-    def event(self, event: SessionEvent) -> None:
+    def failure(self, consumer: Consumer, error: KvsFastError) -> None:
+        """A stream was given up; the others go on."""
+        told = f"{type(error).__name__}: {error}"
+        if self._json is not None:
+            self._json.record(event="failure", stream=consumer.stream, error=told)
+            return
+        what_to_do = advice(error)
+        note(printable(f"{consumer.stream}: {told}") + (f"; {what_to_do}" if what_to_do else ""))
+
+    def event(self, stream: str, event: SessionEvent) -> None:
         from kvsfast import Idle, Reconnected
 
         name = type(event).__name__
         fields = {field.name: getattr(event, field.name) for field in dataclasses.fields(event)}
         if self._json is not None:
-            self._json.record(event=_snake(name), **{key: _plain(value) for key, value in fields.items()})
+            plain = {key: _plain(value) for key, value in fields.items()}
+            self._json.record(event=_snake(name), stream=stream, **plain)
         elif not (self._is_live and isinstance(event, Idle | Reconnected)):  # the table shows these
             told = ", ".join(f"{key} {_plain(value)}" for key, value in fields.items() if value is not None)
-            note(printable(f"{_snake(name).replace('_', ' ')}: {told}"))
+            note(printable(f"{stream}: {_snake(name).replace('_', ' ')}: {told}"))
 
     def summary(self, consumer: Consumer) -> None:
         """Said however it ended."""
@@ -202,7 +253,7 @@ class _Show:
                 event="summary", end=str(consumer.end or "interrupted"), **dataclasses.asdict(stats)
             )
             return
-        note(totals([stats]))
+        note(totals([stats]) if self._is_one else f"{printable(consumer.stream)}: {totals([stats])}")
         if consumer.committed is not None:
             note(f"committed up to fragment {consumer.committed.number}")
         elif consumer.position is not None:

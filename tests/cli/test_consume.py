@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,65 @@ def test_a_file_cut_by_a_full_disk_is_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"000001\.mkv"):
         one_file_each(tmp_path)(fragment)
     assert [path.name for path in tmp_path.iterdir()] == ["000001.mkv"]
+
+
+# -- several streams
+
+
+@pytest.fixture
+def doors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+    with Emulator({"front": CLIP, "back": CLIP}) as service:
+        sign_in(service, monkeypatch)
+        yield service
+
+
+def test_several_streams_into_a_folder_each(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, doors: Emulator
+) -> None:
+    doors.faults.plan("back", Cut("reset", inside="frame", fragment=2))
+    target, checkpoint = tmp_path / "media", tmp_path / "doors.db"
+    got: dict[str, list[object]] = {"front": [], "back": []}
+    for count in (3, FRAGMENTS - 3):
+        shown = run(
+            capsys,
+            "consume",
+            *("front", "back", "front"),
+            *EARLIEST,
+            *place(doors),
+            *("--checkpoint", checkpoint, "--split", target, "--json", "--fragments", count),
+        )
+        assert (shown.code, shown.err) == (0, "")
+        for record in shown.records:
+            if record["event"] == "fragment":
+                got[str(record["stream"])].append(record["number"])
+        assert sum(record["event"] == "summary" for record in shown.records) == 2
+    for name in ("front", "back"):
+        assert len(set(map(str, got[name]))) == len(got[name]) == FRAGMENTS
+        files = sorted((target / name).iterdir())
+        assert [file.stem for file in files] == sorted(map(str, got[name]))
+        assert sum(len(payloads(file)) for file in files) == len(payloads(CLIP))
+
+
+def test_one_of_several_streams_fails(capsys: pytest.CaptureFixture[str], doors: Emulator) -> None:
+    limit = ("--fragments", FRAGMENTS)
+    shown = run(capsys, "consume", "nobody", "back", *EARLIEST, *place(doors), *limit)
+    assert shown.code == 1
+    assert shown.out.count("  back") == FRAGMENTS
+    assert "nobody: ResourceNotFoundException" in shown.err and "check the stream's name" in shown.err
+    assert f"back: {FRAGMENTS} fragments" in shown.err
+    shown = run(capsys, "consume", "nobody", "back", *EARLIEST, *place(doors), *limit, "--json")
+    assert shown.code == 1
+    (failure,) = [record for record in shown.records if record["event"] == "failure"]
+    assert failure["stream"] == "nobody"
+
+
+def test_one_file_is_for_one_stream(capsys: pytest.CaptureFixture[str], doors: Emulator) -> None:
+    shown = run(capsys, "consume", "front", "back", *EARLIEST, *place(doors), "-o", "x.mkv")
+    assert shown.code == 2 and "--split and --rotate have a folder for each" in shown.err
+
+
+def test_a_live_table_of_several_streams(doors: Emulator) -> None:
+    limit = ("--fragments", FRAGMENTS)
+    code, shown = run_on_terminal("consume", "front", "back", *EARLIEST, *place(doors), *limit)
+    assert code == 0
+    assert b"front" in shown and b"back" in shown and b"behind now" in shown
