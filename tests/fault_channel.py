@@ -40,6 +40,11 @@ class Channel:
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._early = b""
 
+    @property
+    def has_tls(self) -> bool:
+        """Whether TLS ends here."""
+        return self._tls is not None
+
     def accept(self) -> None:
         """TLS' handshake, if there is TLS."""
         if self._tls is None:

@@ -69,8 +69,8 @@ class Break:
 
     ``how``: "reset" sends RST; "close" closes, over TLS without its notice; "half-close" ends the sending
     side, over TLS with its notice, and goes on listening; "alert" sends a fatal TLS alert in the clear, and
-    closes (over TCP that is garbage); "tear" closes in the middle of a TLS record with the bytes that follow
-    (over TCP it is "close").
+    closes; "tear" closes in the middle of a TLS record with the bytes that follow. Over TCP the last two are
+    "close".
     """
 
     how: Literal["reset", "close", "half-close", "alert", "tear"]

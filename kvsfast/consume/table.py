@@ -19,8 +19,8 @@ __all__ = ["Item", "Table"]
 Item = dict[str, "str | int | float | None"]
 KEY = "stream"
 #: Attempts of one request, and the shortest timeout of one, in seconds.
-ATTEMPTS = 4
-SHORTEST_TIMEOUT = 0.5
+ATTEMPTS = 3
+SHORTEST_TIMEOUT = 1.0
 
 
 class Table:

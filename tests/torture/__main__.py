@@ -16,11 +16,13 @@ from typing import Any
 
 from kvsfast.consume.dynamodb import DynamoCheckpoints
 from tests.moto_server import dynamodb_options, moto_server
-from tests.torture.crew import Place, Report, work_in_children, work_in_threads
+from tests.torture.children import work_in_children
 from tests.torture.house import House, house
 from tests.torture.plan import GRANULARITIES, STORES, TRANSPORTS, Choice
 from tests.torture.session import TABLE
 from tests.torture.table import summary, text
+from tests.torture.threads import work_in_threads
+from tests.torture.worker import Place, Report
 
 SPAWN = multiprocessing.get_context("spawn")
 #: How often it is said how far it is.

@@ -30,8 +30,6 @@ SPAWN = multiprocessing.get_context("spawn")
 LONGEST_STALL = 0.05
 #: Of requests that meet a fault of the service itself, where a proxy does the rest.
 SHARE_OF_SERVICE = 0.1
-#: Between two fragments of a live stream.
-LIVE_PAUSE = 0.03
 #: For connections to be gone after a session.
 PATIENCE = 20.0
 
@@ -82,8 +80,7 @@ class _Session:
         share = plan.share if plan.transport == "direct" else SHARE_OF_SERVICE
         self.faults = CountedFaults(plan.seed, share)
         total = plan.count + 1
-        at_first = total // 2 if plan.live else total
-        service.create_stream(plan.name, media.document(plan.stream, 0, at_first))
+        service.create_stream(plan.name, media.document(plan.stream, 0, plan.stored))
         service.configure(plan.name, faults=self.faults, limits=plan.limits)
         self.proxy: FaultProxy | None = None
         if plan.transport != "direct":
@@ -91,7 +88,7 @@ class _Session:
             self.proxy = FaultProxy(service.media_endpoint_url, tls=tls, invent=self._inventor())
             self.proxy.__enter__()
         self._is_over = threading.Event()
-        self._producer = threading.Thread(target=self._produce, args=(at_first, total))
+        self._producer = threading.Thread(target=self._produce, args=(plan.stored, total))
         self._producer.start()
 
     def _inventor(self) -> Callable[[], Planned]:
@@ -109,7 +106,7 @@ class _Session:
     def _produce(self, first: int, last: int) -> None:
         with self.service.producer(self.plan.name) as producer:
             for index in range(first, last):
-                if self._is_over.wait(LIVE_PAUSE):
+                if self._is_over.wait(self.plan.pause):
                     return
                 producer.send(media.document(self.plan.stream, index, index + 1))
 

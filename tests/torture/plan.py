@@ -23,9 +23,10 @@ STORES: tuple[StoreKind, ...] = get_args(StoreKind)
 class Plan:
     """One session: a stream of ``count`` fragments and a last one that only marks the end.
 
-    ``share``: of connections that meet a fault. ``limits``: whether the service keeps its own. ``live``: half
-    of the fragments are produced while the session goes on. ``same_owner``: a session that is killed comes
-    back under its name, else it has to wait for its own lease to run out.
+    ``share``: of connections that meet a fault. ``limits``: whether the service keeps its own. ``stored``:
+    how many fragments are there at the beginning; the others are produced while the session goes on.
+    ``same_owner``: a session that is killed comes back under its name, else it has to wait for its own lease
+    to run out.
     """
 
     stream: int
@@ -39,8 +40,13 @@ class Plan:
     auto_commit: bool
     prefetch: bool
     limits: bool
-    live: bool
+    stored: int
     same_owner: bool
+    #: Seconds between two fragments of a live stream.
+    pause: float = 0.03
+    #: A process is killed at a moment within these seconds of its life, so often.
+    kills: int = 15
+    killed_within: tuple[float, float] = (0.01, 0.4)
 
     @property
     def name(self) -> str:
@@ -61,6 +67,7 @@ class Choice:
         """The session of this number."""
         seed = f"{self.seed}/{number}"
         dice = random.Random(seed)
+        count = dice.randrange(self.fragments // 2, self.fragments + 1)
         return Plan(
             stream=number,
             seed=seed,
@@ -69,11 +76,11 @@ class Choice:
             # DynamoDB here is a server in Python, and slow: one session in four.
             store=dice.choice([each for each in self.stores for _ in range(3 if each == "sqlite" else 1)]),
             interruption=interruption,
-            count=dice.randrange(self.fragments // 2, self.fragments + 1),
+            count=count,
             share=dice.uniform(0.5, 0.95),
             auto_commit=dice.random() < 0.2,
             prefetch=dice.random() < 0.2,
             limits=dice.random() < 0.1,
-            live=dice.random() < 0.3,
+            stored=count // 2 if dice.random() < 0.3 else count + 1,
             same_owner=dice.random() < 0.7,
         )

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from tests.torture.crew import Leaks, Report, Result
 from tests.torture.ledger import Audit
+from tests.torture.worker import Leaks, Report, Result
 
 #: Resident memory may grow by so much between the second quarter of the sessions and the last.
 MOST_GROWN_KIB = 16 * 1024
@@ -62,6 +62,7 @@ def summary(reports: list[Report]) -> dict[str, Any]:
             "sockets": sum(leak.sockets for leak in leaks),
             "threads": sum(leak.threads for leak in leaks),
             "receive_memory": sum(leak.receive_memory for leak in leaks),
+            "resident_kib": next((leak.resident for leak in leaks if leak.resident), []),
             "grown_kib": max((leak.grown for leak in leaks), default=0),
         },
         "notes": notes + [note for leak in leaks for note in leak.notes],
@@ -99,6 +100,10 @@ def is_clean(results: list[Result], leaks: list[Leaks]) -> bool:
     )
 
 
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def text(found: dict[str, Any]) -> str:
     """The table for people."""
     width = max(len(key) for key in found["rows"])
@@ -106,7 +111,7 @@ def text(found: dict[str, Any]) -> str:
     for key, row in {**found["rows"], "all": found["total"]}.items():
         lines.append(f"{key:{width}}" + "".join(f"{row[name]:>11,}" for name in COLUMNS))
     for title in ("faults", "gave_up", "events", "leaks", "slowest"):
-        told = ", ".join(f"{name} {count:,}" for name, count in found[title].items())
+        told = ", ".join(f"{name} {_number(count)}" for name, count in found[title].items())
         lines.append(f"{title.replace('_', ' ')}: {told or 'none'}")
     lines += found["notes"][:40]
     return "\n".join(lines)
