@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -307,20 +307,27 @@ def test_a_refused_handshake(service: Emulator, proxy: FaultProxy) -> None:
         client_of(service, proxy).get_media("front-door", kvsfast.StartSelector.earliest())
 
 
+def listens(proxy: FaultProxy) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", proxy.port), 30).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until, "it does not come to pass"
+        time.sleep(0.01)
+
+
 def test_nobody_listens(service: Emulator, proxy: FaultProxy) -> None:
     proxy.plan(RefuseConnections(2.0, Hangup()))
     with pytest.raises(kvsfast.TransportError):
         client_of(service, proxy).get_media("front-door", kvsfast.StartSelector.earliest())
-    refused = 0
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            with socket.create_connection(("127.0.0.1", proxy.port), 30):
-                break
-        except ConnectionRefusedError:
-            refused += 1
-            time.sleep(0.01)
-    assert refused
+    wait_for(lambda: not listens(proxy))
+    wait_for(lambda: listens(proxy))
     assert exchange(service, proxy)[1] is None
     assert proxy.struck == {"Hangup": 1, "RefuseConnections": 1}
 
@@ -346,8 +353,6 @@ def test_many_faults_one_after_the_other(service: Emulator, proxy: FaultProxy) -
     outcomes: Counter[str] = Counter()
     for door in DOORS * 5:
         fault = random_fault(dice, tls=proxy.url.startswith("https"), longest=0.005)
-        while getattr(getattr(fault, "where", None), "count", 999) < 300:
-            fault = random_fault(dice, tls=proxy.url.startswith("https"), longest=0.005)
         proxy.plan(fault)
         numbers = []
         try:
@@ -360,11 +365,8 @@ def test_many_faults_one_after_the_other(service: Emulator, proxy: FaultProxy) -
             whole = [service.stream(door).fragment(index).number for index in range(len(numbers))]
             assert numbers == whole and len(numbers) == service.stream(door).count, fault
     assert len(outcomes) > 2
-    until = time.monotonic() + 30
-    while proxy.open_connections and time.monotonic() < until:
-        time.sleep(0.01)
-    assert proxy.open_connections == 0
-    assert threading.active_count() <= before
+    wait_for(lambda: proxy.open_connections == 0)
+    wait_for(lambda: threading.active_count() <= before)
 
 
 def test_the_parts_are_all_known() -> None:
