@@ -79,17 +79,13 @@ def abandon(work: Work[Any], future: Future[Any]) -> None:
         work.discard(future.result())
 
 
-def drive(steps: Steps[Result], deadline: float = math.inf) -> Result:
-    """Go through the steps in this thread, none beyond ``deadline`` (of ``time.monotonic``).
-
-    Only with a finite deadline does work get a thread of its own, since some of it (DNS, the refresh of
-    credentials) can be abandoned but not interrupted.
-    """
+def go_through(steps: Steps[Result], perform: Callable[[Step], Any]) -> Result:
+    """To their end: each step's result is sent, its failure thrown."""
     try:
         step = next(steps)
         while True:
             try:
-                result = _perform(step, deadline)
+                result = perform(step)
             except BaseException as error:
                 step = steps.throw(error)
             else:
@@ -97,6 +93,15 @@ def drive(steps: Steps[Result], deadline: float = math.inf) -> Result:
     except StopIteration as done:
         value: Result = done.value
         return value
+
+
+def drive(steps: Steps[Result], deadline: float = math.inf) -> Result:
+    """Go through the steps in this thread, none beyond ``deadline`` (of ``time.monotonic``).
+
+    Only with a finite deadline does work get a thread of its own, since some of it (DNS, the refresh of
+    credentials) can be abandoned but not interrupted.
+    """
+    return go_through(steps, lambda step: _perform(step, deadline))
 
 
 def deadline_passed() -> TransportTimeout:

@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from kvsfast.errors import StreamClosed
-from kvsfast.steps import Pause, Step, Steps, Turn, abandon, start
+from kvsfast.steps import Pause, Step, Steps, Turn, abandon, go_through, start
 
 __all__ = ["BlockingDriver", "Driver"]
 
@@ -34,18 +34,7 @@ class BlockingDriver:
         self._is_stopped = False
 
     def run(self, steps: Steps[Result]) -> Result:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = self._perform(step)
-                except BaseException as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as done:
-            value: Result = done.value
-            return value
+        return go_through(steps, self._perform)
 
     def stop(self) -> None:
         with self._lock:

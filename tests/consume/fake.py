@@ -17,7 +17,7 @@ from kvsfast._native.chunked import ReceiveBuffer
 from kvsfast.consume.checkpoint import CheckpointStore
 from kvsfast.consume.session import Session
 from kvsfast.model import StartSelectorType
-from kvsfast.steps import Pause, Step, Steps, Turn, Work
+from kvsfast.steps import Pause, Step, Steps, Turn, Work, go_through
 from kvsfast.stream import MediaStream
 from tests.mkv_writer import Block, error_document, fragment_number, service_fragment
 
@@ -47,18 +47,7 @@ class FakeDriver:
         self.clock = clock
 
     def run(self, steps: Steps[Result]) -> Result:
-        try:
-            step = next(steps)
-            while True:
-                try:
-                    result = self._perform(step)
-                except BaseException as error:
-                    step = steps.throw(error)
-                else:
-                    step = steps.send(result)
-        except StopIteration as done:
-            value: Result = done.value
-            return value
+        return go_through(steps, self._perform)
 
     def stop(self) -> None:
         pass
