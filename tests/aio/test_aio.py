@@ -129,10 +129,11 @@ def test_the_four_ways_of_reading(service: Emulator) -> None:
             assert max(map(len, pieces)) <= 7000
             async with await client.get_media("other", START) as media:
                 buffer = bytearray(100_000)
-                size = 0
+                content = b""
                 while got := await media.readinto(buffer):
-                    size += got
-            assert size == len(b"".join(pieces))
+                    content += buffer[:got]
+            for raw in (b"".join(pieces), content):
+                assert [bytes(frame) for frame in kvsfast.parse(raw).frames()] == FRAMES * 4
             assert await client.get_data_endpoint("door") == service.media_endpoint_url
 
     run(main())
