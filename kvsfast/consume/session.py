@@ -23,6 +23,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -400,7 +401,10 @@ class Session:
         gate = self._gate
         if decision.new_origin:
             is_behind = outcome.ending is Ending.BEHIND
-            gate.begin_stretch(gate.gap_after(GapReason.BEHIND if is_behind else GapReason.NOT_FOUND, error))
+            gap = gate.gap_after(GapReason.BEHIND if is_behind else GapReason.NOT_FOUND, error)
+            if gap.after is None:  # what the user wanted to go on from is gone
+                gap = replace(gap, after=self._origin.fragment_number)
+            gate.begin_stretch(gap)
             self._origin = decision.start
             self._answered = None
         elif decision.start.type is StartSelectorType.NOW and self._trouble.has_worked:

@@ -179,6 +179,18 @@ def test_an_idle_stream_makes_one_call_a_step() -> None:
         assert any(isinstance(event, Idle) for event in events)
 
 
+def test_the_services_limits_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Responses of one fragment each would be more than five calls a second, and are not."""
+    monkeypatch.setattr("kvsfast.opening.shared_limiter", Limiter())
+    with Emulator({"door": MEDIA}, limits=True) as service:
+        service.faults.plan("door", Cut("eof", inside="end"), times=COUNT)
+        with client_of(service).consume(
+            "door", EARLIEST, until=Until(fragments=COUNT), resume=BRISK
+        ) as consumer:
+            assert len(list(consumer)) == COUNT
+            assert (consumer.stats.calls, consumer.stats.last_error) == (COUNT, None)
+
+
 # -- close, from another thread
 
 

@@ -328,6 +328,15 @@ def test_a_gap_that_the_service_tells_is_reported_with_what_is_missing() -> None
     assert service.asked == [EARLIEST, token, token, token, at]
 
 
+def test_a_start_that_is_gone_is_a_gap_too() -> None:
+    gone = error_document("FRAGMENT_NOT_FOUND", 4000)
+    service = FakeService([stored(9)], *(Reply(media=gone) for _ in range(3)))
+    events: list[Any] = []
+    assert take(service, 1, StartSelector.after_fragment("7"), on_event=events.append) == [stored(9).number]
+    assert [(gap.after, gap.before) for gap in of_kind(events, Gap)] == [("7", stored(9).number)]
+    assert service.asked[-1] == EARLIEST
+
+
 def test_a_gap_can_be_an_error() -> None:
     service = service_that_lost()
     with service.consumer(gaps="raise") as consumer:
