@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from kvsfast.client import SERVICE_API_VERSION, SERVICE_ID, Client
     from kvsfast.consume.checkpoint import Checkpoint, CheckpointStore, StreamCheckpoint
     from kvsfast.consume.consumer import Consumer
+    from kvsfast.consume.dynamodb import DynamoCheckpoints
     from kvsfast.consume.events import (
         DigestMismatch,
         Gap,
@@ -129,6 +130,7 @@ __all__ = [
     "CredentialsError",
     "CredentialsProvider",
     "DigestMismatch",
+    "DynamoCheckpoints",
     "Ending",
     "Endpoint",
     "EndpointOptions",
@@ -240,6 +242,7 @@ _LAZY = {
     "SessionEvent": "consume.events",
     "StreamReset": "consume.events",
     "Waiting": "consume.events",
+    "DynamoCheckpoints": "consume.dynamodb",
     "ConsumerGroup": "consume.many",
     "consume_many": "consume.many",
     "MemoryCheckpoints": "consume.memory",

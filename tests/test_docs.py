@@ -52,7 +52,11 @@ def surroundings(
     ("page", "line", "source"), EXAMPLES, ids=[f"{page.name}:{line}" for page, line, _ in EXAMPLES]
 )
 @pytest.mark.usefixtures("surroundings")
-def test_example(page: Path, line: int, source: str) -> None:
+def test_example(
+    page: Path, line: int, source: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "DynamoCheckpoints(" in source:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", request.getfixturevalue("dynamodb_url"))
     # Lines are counted as in the page, for tracebacks.
     exec(compile("\n" * (line - 1) + source, str(page), "exec"), {"__name__": "__example__"})
 

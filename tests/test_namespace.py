@@ -25,6 +25,7 @@ CONSUME = {
     "ConsumerGroup",
     "ConsumerStats",
     "DigestMismatch",
+    "DynamoCheckpoints",
     "Ending",
     "Gap",
     "GapReason",

@@ -81,8 +81,8 @@ class CheckpointStore(Protocol):
 
     def claim(self, stream: str) -> StreamCheckpoint | None:
         """The stream's checkpoint, or None while another owner has it: then it is worth asking again in
-        a few seconds. A second claim of what this store has already ends the first one's right to write.
-        CheckpointError: the store cannot be reached. UsageError: it is closed."""
+        a few seconds. Of what this store gave away already: None as well, or the second claim ends the
+        first one's right to write. CheckpointError: the store cannot be reached. UsageError: it is closed."""
 
     def close(self) -> None:
         """Release what is still claimed. Idempotent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from kvsfast.consume.checkpoint import Checkpoint
+from kvsfast.errors import LeaseLost
 
 __all__ = ["MemoryCheckpoints"]
 
@@ -35,10 +36,12 @@ class MemoryCheckpoints:
         with self._lock:
             self._owners.clear()
 
-    def save(self, stream: str, checkpoint: Checkpoint) -> None:
-        """What an owner does."""
+    def save(self, claimed: _Claimed, checkpoint: Checkpoint) -> None:
+        """What an owner does. LeaseLost: it is none any more."""
         with self._lock:
-            self._saved[stream] = checkpoint
+            if self._owners.get(claimed.stream) is not claimed:
+                raise LeaseLost(f"{claimed.stream} was released, or belongs to somebody else by now")
+            self._saved[claimed.stream] = checkpoint
 
     def release(self, claimed: _Claimed) -> None:
         """What an owner does at its end."""
@@ -56,7 +59,7 @@ class _Claimed:
         return self._store.saved(self.stream)
 
     def save(self, checkpoint: Checkpoint) -> None:
-        self._store.save(self.stream, checkpoint)
+        self._store.save(self, checkpoint)
 
     def may_continue(self) -> bool:
         return True

@@ -18,6 +18,7 @@ from __future__ import annotations
 import enum
 import math
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,8 @@ NOT_FOUND_IDS = {3000, 4000}
 #: KMS errors that last until somebody mends the key. 4503 (key unavailable) passes by itself.
 KMS_IDS = {4500, 4501, 4502, 4504, 4505, 4506}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: What GetMedia takes for a ContinuationToken (API reference).
+_TOKEN = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 
 class Ending(enum.StrEnum):
@@ -87,8 +90,9 @@ class Position:
     producer_timestamp_ms: int | None = None
 
     def after(self) -> StartSelector:
-        """The fragment after this one: by its token, which the service gives for this, or by its number."""
-        if self.token is not None:
+        """The fragment after this one: by its token, which the service gives for this, or by its number where
+        there is none, or one that could not be asked for."""
+        if self.token is not None and _TOKEN.fullmatch(self.token):
             return StartSelector.from_token(self.token)
         return StartSelector.after_fragment(self.number)
 

@@ -1,4 +1,4 @@
-"""The contract itself, shown by a store that lives in memory, as somebody's own store might be written."""
+"""The contract, by the store that lives in memory, and by one that somebody might have written."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import threading
 import pytest
 
 from kvsfast.consume.checkpoint import Checkpoint, CheckpointStore, StreamCheckpoint
+from kvsfast.consume.memory import MemoryCheckpoints
 from kvsfast.errors import LeaseLost, UsageError
-from tests.consume.store_contract import NewStore, StoreContract
+from tests.consume.store_contract import FIRST, NewStore, StoreContract, claimed
 
 
-class MemoryCheckpoints:
+class OwnCheckpoints:
     """Checkpoints in a dict that several stores may share. Whoever claims last has the stream."""
 
     def __init__(self, kept: dict[str, Checkpoint], owners: dict[str, object]) -> None:
@@ -23,14 +24,14 @@ class MemoryCheckpoints:
     def claim(self, stream: str) -> StreamCheckpoint | None:
         if self.is_closed:
             raise UsageError("the store is closed")
-        return MemoryCheckpoint(self, stream)
+        return OwnCheckpoint(self, stream)
 
     def close(self) -> None:
         self.is_closed = True
 
 
-class MemoryCheckpoint:
-    def __init__(self, store: MemoryCheckpoints, stream: str) -> None:
+class OwnCheckpoint:
+    def __init__(self, store: OwnCheckpoints, stream: str) -> None:
         self.store = store
         self.stream = stream
         store.owners[stream] = self
@@ -53,13 +54,27 @@ class MemoryCheckpoint:
                 del self.store.owners[self.stream]
 
 
-class TestMemory(StoreContract):
+class TestOwn(StoreContract):
     @pytest.fixture
     def new_store(self) -> NewStore:
         kept: dict[str, Checkpoint] = {}
         owners: dict[str, object] = {}
 
         def new() -> CheckpointStore:
-            return MemoryCheckpoints(kept, owners)
+            return OwnCheckpoints(kept, owners)
 
         return new
+
+
+class TestMemory(StoreContract):
+    """One object is all there is of it, also after it was closed."""
+
+    @pytest.fixture
+    def new_store(self) -> NewStore:
+        store = MemoryCheckpoints()
+        return lambda: store
+
+    def test_a_closed_store_claims_nothing(self, store: CheckpointStore) -> None:
+        claimed(store).save(FIRST)
+        store.close()
+        assert claimed(store).load() == FIRST

@@ -327,3 +327,10 @@ def test_a_rule_can_be_replaced() -> None:
 def test_what_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=next(iter(wrong))):
         StandardResume(**wrong)
+
+
+@pytest.mark.parametrize("token", [None, "", "garb\x15age", "x" * 129])
+def test_a_token_that_could_not_be_asked_for_is_not(token: str | None) -> None:
+    """Media may be garbage, and what was committed of it is met again after each restart."""
+    assert Position("900", token).after() == StartSelector.after_fragment("900")
+    assert Position("900", "t.1-a_B").after() == StartSelector.from_token("t.1-a_B")
