@@ -214,8 +214,9 @@ cdef class ReceiveBuffer:
         """The window becomes about twice what a receive brings."""
         if self.is_fixed:
             return
+        # When keeping, what comes behind a fragment is copied: the less, the better.
         if received > self.window // 2:
-            if self.window < LARGEST_WINDOW:
+            if self.window < (LARGEST_WINDOW // 2 if self.keeping else LARGEST_WINDOW):
                 self.window *= 2
                 if self.slab_size < 2 * self.window:
                     self.slab_size = 2 * self.window
