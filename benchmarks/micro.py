@@ -130,7 +130,7 @@ CASES = {
         "frames(): one attribute read", one_attribute, lambda shape, total: bool(total == shape.sums.time_ns)
     ),
     "touched": Case(
-        "frames(): touched (view, 3 reads)", touched, lambda shape, sums: bool(sums == shape.sums)
+        "frames(): touched (time, length, 2 bytes)", touched, lambda shape, sums: bool(sums == shape.sums)
     ),
     "events": Case(
         "events(): iterated",

@@ -27,11 +27,10 @@ def touch(frames: Iterable[kvsfast.Frame]) -> Sums:
     """Time, length, first and last byte of every frame, summed."""
     count = size = time_ns = edges = 0
     for frame in frames:
-        data = frame.data
         count += 1
-        size += len(data)
+        size += len(frame)
         time_ns += frame.media_time_ns
-        edges += data[0] + data[-1]
+        edges += frame[0] + frame[-1]
     return Sums(count, size, time_ns, edges)
 
 

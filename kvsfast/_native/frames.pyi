@@ -2,7 +2,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from io import RawIOBase
 from os import PathLike
-from typing import IO, final, overload
+from typing import IO, SupportsIndex, final, overload
 
 from kvsfast.model import SegmentInfo, Track, Tracks
 from kvsfast.tags import Tags
@@ -60,6 +60,10 @@ class LateTags:
 class Frame:
     def __len__(self) -> int: ...
     def __bool__(self) -> bool: ...
+    @overload
+    def __getitem__(self, index: SupportsIndex, /) -> int: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> memoryview: ...
     def __bytes__(self) -> bytes: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     @property

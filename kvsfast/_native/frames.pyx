@@ -130,6 +130,7 @@ cdef class Frame:
     ``timestamp_ns``: wall clock (producer timestamp + offset in the fragment - CodecDelay), epoch ns; without a
     producer timestamp the same as ``media_time_ns``, the document's time (RFC 9559, section 11).
     ``data`` is a read-only view; ``bytes(frame)`` a copy; ``copy()`` a frame that holds only its own bytes.
+    ``len(frame)`` is the size in bytes; ``frame[i]`` a byte, for which no view is made, and ``frame[i:j]`` a view on some.
     """
 
     def __dealloc__(self):
@@ -141,6 +142,20 @@ cdef class Frame:
 
     def __bool__(self):
         return True
+
+    def __getitem__(self, index):
+        cdef Py_ssize_t i
+        if isinstance(index, slice):
+            return memoryview(self)[index]
+        try:
+            i = index
+        except OverflowError:
+            raise IndexError(f"byte {index} of {self.row.length}") from None
+        if i < 0:
+            i += self.row.length
+        if not 0 <= i < self.row.length:
+            raise IndexError(f"byte {index} of {self.row.length}")
+        return self.data_at[i]
 
     def __getbuffer__(self, Py_buffer *view, int flags):
         if self.owner is None:
