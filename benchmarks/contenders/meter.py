@@ -11,7 +11,7 @@ from typing import Self
 
 from benchmarks.job import Outcome, Sums
 
-__all__ = ["Meter"]
+__all__ = ["Meter", "forget_peak", "resident"]
 
 _STATUS = Path("/proc/self/status")
 _FORGET_PEAK = "5"  # written to clear_refs, see proc(5)
@@ -26,9 +26,8 @@ class Meter:
         self._first_s = 0.0
 
     def __enter__(self) -> Self:
-        if _STATUS.exists():
-            _STATUS.with_name("clear_refs").write_text(_FORGET_PEAK)
-        self._base = _resident("VmRSS")
+        forget_peak()
+        self._base = resident("VmRSS")
         self._began = time.perf_counter()
         self._cpu = _cpu()
         return self
@@ -45,10 +44,16 @@ class Meter:
     ) -> None:
         self._cpu_s = _cpu() - self._cpu
         self._wall_s = time.perf_counter() - self._began
-        self._peak = _resident("VmHWM")
+        self._peak = resident("VmHWM")
 
     def outcome(self, read_bytes: int, sums: Sums | None = None) -> Outcome:
         return Outcome(self._cpu_s, self._wall_s, self._first_s, self._base, self._peak, read_bytes, sums)
+
+
+def forget_peak() -> None:
+    """From now on the peak is that of what follows, on Linux."""
+    if _STATUS.exists():
+        _STATUS.with_name("clear_refs").write_text(_FORGET_PEAK)
 
 
 def _cpu() -> float:
@@ -56,7 +61,7 @@ def _cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
     """Bytes. Of Linux's own count where it is: ``ru_maxrss`` begins with what the parent process had at the
     fork."""
     if _STATUS.exists():
