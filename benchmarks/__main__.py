@@ -6,7 +6,7 @@ import argparse
 import importlib
 
 #: What can be done instead of the race, each a module of `benchmarks.commands`.
-MODES = ("micro", "latency", "instructions", "curves", "session", "start", "build", "plot")
+MODES = ("micro", "latency", "instructions", "curves", "session", "start", "fleet", "build", "plot")
 
 
 def main(arguments: list[str] | None = None) -> None:

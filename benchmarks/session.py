@@ -55,9 +55,7 @@ class Session:
         """What is wrong with it, a sentence each."""
         found = []
         if self.peak_bytes > self.limit_bytes:
-            found.append(
-                f"{self.title}: {_mib(self.peak_bytes)} at most, the limit is {_mib(self.limit_bytes)}"
-            )
+            found.append(f"{self.title}: peak {_mib(self.peak_bytes)}, limit {_mib(self.limit_bytes)}")
         resident_bytes = [point.resident_bytes for point in self.points]
         fifth = len(resident_bytes) // 5
         grown = max(resident_bytes[-fifth:]) - max(resident_bytes[:fifth])

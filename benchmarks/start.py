@@ -1,14 +1,15 @@
 """What the first frame needs: the import, and the round trips of the first GetMedia.
 
-A proxy of our own stands before each endpoint. How often the client had to wait for an answer is read from
-what passes, not from a clock: each time the direction turns from the client's bytes to the server's is one round
-trip. Opening the TCP connection is one more, which no byte shows.
+A proxy of our own stands before each endpoint, and passes on in turns: what the client says until it is
+silent, then what the server answers. Each turn is a round trip that the client waits for. Opening the TCP
+connection is one more, which no byte shows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import selectors
+import select
 import socket
 import subprocess
 import sys
@@ -26,6 +27,9 @@ from benchmarks.server import TRANSPORTS, serving
 
 __all__ = ["FirstCall", "Import", "first_calls", "imports"]
 
+#: Seconds without a byte after which a side is taken to wait for the other.
+SILENCE = 0.2
+MUCH = 65_536
 #: Of a handshake of TLS 1.3, RFC 8446 section 2.
 TLS_ROUND_TRIPS = 1
 MODULES = ("kvsfast", "botocore.exceptions", "boto3")
@@ -93,26 +97,31 @@ class CountingProxy:
                 self._pass(client, server)
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
-        """A turn counts when the server answers what the client sent after its last answer."""
-        asked = False
-        with selectors.DefaultSelector() as ready:
-            ready.register(client, selectors.EVENT_READ, server)
-            ready.register(server, selectors.EVENT_READ, client)
-            while True:
-                for key, _ in ready.select():
-                    source: socket.socket = key.fileobj  # type: ignore[assignment]
-                    try:
-                        data = source.recv(65_536)
-                        key.data.sendall(data)
-                    except OSError:
-                        return
-                    if not data:
-                        return
-                    if source is client:
-                        asked = True
-                    elif asked:
-                        self.round_trips += 1
-                        asked = False
+        """All that one side has to say, then all that the other answers. The client's is passed on when it is
+        silent: it waits."""
+        with contextlib.suppress(OSError):
+            while asked := _gather(client):
+                server.sendall(asked)
+                answer = _gather(server)
+                self.round_trips += 1
+                while answer:
+                    client.sendall(answer)
+                    answer = b"" if _is_readable(client) else _gather(server)
+
+
+def _gather(sock: socket.socket) -> bytes:
+    """What comes until nothing does for a while, or until there is much; b"" at the end."""
+    gathered = sock.recv(MUCH)
+    while gathered and len(gathered) < MUCH and _is_readable(sock):
+        more = sock.recv(MUCH)
+        if not more:
+            break
+        gathered += more
+    return gathered
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], SILENCE)[0])
 
 
 def first_calls() -> list[FirstCall]:
@@ -138,10 +147,5 @@ def _first_call(server: Server, transport: str) -> FirstCall:
     finally:
         before_media.close()
         before_control.close()
-    return FirstCall(
-        transport,
-        before_control.connections,
-        connections,
-        trips,
-        TLS_ROUND_TRIPS if transport == "tls" else 0,
-    )
+    handshake = TLS_ROUND_TRIPS if transport == "tls" else 0
+    return FirstCall(transport, before_control.connections, connections, trips, handshake)

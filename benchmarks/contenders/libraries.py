@@ -12,11 +12,13 @@ from benchmarks.job import Job, Outcome, Server
 from benchmarks.request import IDLE_TIMEOUT, signed
 
 __all__ = [
+    "START",
     "aiobotocore_read",
     "boto3_body",
     "boto3_iter_chunks",
     "boto3_iterate",
     "boto3_read",
+    "client_options",
     "httpx_stream",
     "pycurl_discard",
 ]
@@ -28,11 +30,11 @@ def boto3_body(server: Server) -> Any:
     """The ``Payload`` of a GetMedia call."""
     import boto3
 
-    client = boto3.client("kinesis-video-media", **_client_options(server))
+    client = boto3.client("kinesis-video-media", **client_options(server))
     return client.get_media(StreamName=server.stream, StartSelector=START)["Payload"]  # type: ignore[arg-type]
 
 
-def _client_options(server: Server) -> dict[str, Any]:
+def client_options(server: Server) -> dict[str, Any]:
     return {
         "region_name": server.region,
         "endpoint_url": server.media_endpoint_url,
@@ -85,7 +87,7 @@ def aiobotocore_read(job: Job) -> Outcome:
     from aiobotocore.session import get_session
 
     async def read() -> Outcome:
-        options = _client_options(job.server)
+        options = client_options(job.server)
         async with get_session().create_client("kinesis-video-media", **options) as client:
             meter = Meter()
             answer = await client.get_media(StreamName=job.server.stream, StartSelector=START)

@@ -11,7 +11,7 @@ from typing import Self
 
 from benchmarks.job import Outcome, Sums
 
-__all__ = ["Meter", "forget_peak", "resident"]
+__all__ = ["Meter", "cpu_seconds", "forget_peak", "resident"]
 
 _STATUS = Path("/proc/self/status")
 _FORGET_PEAK = "5"  # written to clear_refs, see proc(5)
@@ -29,7 +29,7 @@ class Meter:
         forget_peak()
         self._base = resident("VmRSS")
         self._began = time.perf_counter()
-        self._cpu = _cpu()
+        self._cpu = cpu_seconds()
         return self
 
     @property
@@ -42,7 +42,7 @@ class Meter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._cpu_s = _cpu() - self._cpu
+        self._cpu_s = cpu_seconds() - self._cpu
         self._wall_s = time.perf_counter() - self._began
         self._peak = resident("VmHWM")
 
@@ -56,7 +56,7 @@ def forget_peak() -> None:
         _STATUS.with_name("clear_refs").write_text(_FORGET_PEAK)
 
 
-def _cpu() -> float:
+def cpu_seconds() -> float:
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
