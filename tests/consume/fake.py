@@ -111,6 +111,7 @@ class Reply:
 
     ``most``: fragments at most. ``cut``: after so many bytes of the media the ``fault`` happens (None: the
     body ends cleanly there). ``piece``: bytes a receive. ``media``: these bytes instead of the stream's.
+    ``again``: so many fragments before the asked one come once more.
     """
 
     error: KvsFastError | None = None
@@ -120,6 +121,7 @@ class Reply:
     piece: int = 200
     media: bytes | None = None
     date: bool = True
+    again: int = 0
 
 
 class FakeBody:
@@ -218,7 +220,9 @@ class FakeService:
         reply = self.replies.popleft() if self.replies else self.default
         if reply.error is not None:
             raise reply.error
-        found = self.found(start)[: reply.most]
+        found = self.found(start)
+        first = len(self.fragments) - len(found)
+        found = [*self.fragments[max(0, first - reply.again) : first], *found][: reply.most]
         media = b"".join(each.media for each in found) if reply.media is None else reply.media
         number = start.fragment_number or start.token
         if self.knows_what_it_lacks and number and number not in {each.number for each in self.fragments}:

@@ -56,6 +56,7 @@ REPLIES = st.one_of(
     CUTS,
     CUTS,
     st.builds(Reply, most=st.integers(0, 3), fault=FAULTS),
+    st.builds(Reply, again=st.integers(1, 3)),
     st.builds(Reply, error=ERRORS),
     st.builds(Reply, media=st.sampled_from([b"", error_document("INTERNAL", 5000)])),
 )
@@ -81,10 +82,12 @@ class Model(RuleBasedStateMachine):
         self.auto_commit = auto_commit
         self.service = FakeService()
         self.service.knows_what_it_lacks = True
+        self.service.default = Reply(again=1)  # every response begins with what may have been delivered
         self.store = MemoryCheckpoints()
         self.produced: list[Stored] = []
         self.sequence = 0
         self.committed = 0  # how many fragments
+        self.gone = 0  # how many were in a stream that is no more
         self.start_consumer()
 
     def start_consumer(self) -> None:
@@ -153,7 +156,7 @@ class Model(RuleBasedStateMachine):
         committed = self.consumer.committed
         assert committed is not None
         numbers = [fragment.number for fragment in self.produced]
-        self.committed = numbers.index(committed.number) + 1
+        self.committed = max(self.gone, numbers.index(committed.number) + 1)
         assert self.next - 1 <= self.committed <= self.next
 
     @rule(is_killed=st.booleans())
@@ -175,11 +178,14 @@ class Model(RuleBasedStateMachine):
         kept = {fragment.number for fragment in first[1:]}
         self.service.fragments = [each for each in self.service.fragments if each.number in kept]
 
-    @precondition(lambda self: self.committed == len(self.produced) == self.next > 0)
-    @rule()
-    def create_the_stream_anew(self) -> None:
+    @precondition(lambda self: self.next == len(self.produced) > 0)
+    @rule(count=st.integers(1, 3))
+    def create_the_stream_anew(self, count: int) -> None:
+        """When all was given. Nothing of it can be had again, committed or not."""
         self.service.fragments = []
         self.sequence = 0
+        self.committed = self.gone = self.next
+        self.produce(count, 2, False, 40)
 
     @invariant()
     def nothing_came_again_as_something_else(self) -> None:
