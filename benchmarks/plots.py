@@ -202,28 +202,25 @@ def _curves(record: Record) -> Figure:
 
 
 def _sessions(record: Record) -> Figure:
-    """Memory while a long session is read."""
+    """Memory while a long session is read, beside what it may come to."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 5))
-    axes = figure.subplots()
-    highest = longest = 0.0
-    for colour, session in zip((OURS, FLOOR, RIVAL), record["sessions"], strict=False):
+    sessions = record["sessions"]
+    figure = Figure(figsize=(11, 4.6))
+    panels = figure.subplots(1, len(sessions), squeeze=False, sharey=True)[0]
+    for axes, session in zip(panels, sessions, strict=True):
         read = [point["read_bytes"] / 1e9 for point in session["points"]]
-        resident = [point["resident_bytes"] / 2**20 for point in session["points"]]
-        axes.plot(read, resident, color=colour, linewidth=2.5)
         limit = session["limit_bytes"] / 2**20
-        axes.plot([0, read[-1]], [limit, limit], color=colour, linewidth=1.2, linestyle=(0, (4, 3)))
-        beside: dict[str, Any] = {"xytext": (8, -4), "textcoords": "offset points", "color": colour}
-        axes.annotate(session["title"], (read[-1], resident[-1]), **beside)
-        axes.annotate("limit", (read[-1], limit), **beside)
-        highest, longest = max(highest, limit, *resident), max(longest, read[-1])
-    axes.set_ylim(0, highest * 1.15)
-    axes.set_xlim(0, longest * 1.22)
-    axes.set_xlabel("GB read in one session")
-    axes.set_ylabel("resident MiB")
-    axes.grid(axis="y")
-    axes.tick_params(length=0)
+        axes.plot(read, [point["resident_bytes"] / 2**20 for point in session["points"]], color=OURS, lw=2.5)
+        axes.axhline(limit, color=FLOOR, linewidth=1.2, linestyle=(0, (4, 3)))
+        axes.annotate(f"limit {limit:.1f}", (0, limit), (4, 5), textcoords="offset points", color=FLOOR)
+        axes.set_ylim(0, 1.2 * max(one["limit_bytes"] for one in sessions) / 2**20)
+        axes.set_xlim(0, read[-1])
+        axes.set_xlabel("GB read in one session")
+        axes.set_title(session["title"], loc="left", fontsize=12, fontweight="bold")
+        axes.grid(axis="y")
+        axes.tick_params(length=0)
+    panels[0].set_ylabel("resident MiB")
     _head(figure, "Memory of one long session", "resident set of the process, imports included")
     return figure
 
