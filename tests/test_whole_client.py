@@ -121,7 +121,7 @@ def test_refused_certificates(wrong: str, face: str) -> None:
 
 
 def test_endpoint_options() -> None:
-    def asked(region: str, **options: bool) -> str:
+    def asked(region: str, **options: Any) -> str:
         client = Client(**{**KEYS, "region_name": region}, endpoint_options=EndpointOptions(**options))
         control = client.opener.environment.control_client(5, 5, client.options.endpoint_options)
         return control.meta.endpoint_url
@@ -229,7 +229,7 @@ def test_an_expired_sso_token(face: str, monkeypatch: pytest.MonkeyPatch, tmp_pa
         f"[profile sso]\nsso_start_url = {url}\nsso_region = eu-west-1\n"
         "sso_account_id = 1\nsso_role_name = r\n"
     )
-    no_keys = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"))
+    no_keys: dict[str, Any] = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"))
     with Server(serve) as server:
         with pytest.raises(CredentialsError, match="SSO"):
             frames(face, profile_name="sso", media_endpoint_url=server.url, **no_keys)
@@ -243,7 +243,7 @@ def test_a_role_of_an_instance_that_cannot_be_reached(face: str, monkeypatch: py
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
     monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", gone.url)
     monkeypatch.setenv("AWS_METADATA_SERVICE_NUM_ATTEMPTS", "1")
-    no_keys = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"))
+    no_keys: dict[str, Any] = dict.fromkeys(("aws_access_key_id", "aws_secret_access_key"))
     with Server(serve) as server:
         with pytest.raises(CredentialsError, match="instance role"):
             frames(face, media_endpoint_url=server.url, **no_keys)
