@@ -13,8 +13,10 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.credentials import RefreshableCredentials
+from botocore.credentials import Credentials, RefreshableCredentials
 
 from kvsfast import (
     AdaptiveRetry,
@@ -54,18 +56,50 @@ def told(url: str) -> Any:
     return respond(json.dumps({"DataEndpoint": url}).encode())
 
 
-def frames(face: str, stream: str = "door", **keywords: Any) -> list[bytes]:
+def frames(face: str, stream: str = "door", start: StartSelector = NOW, **keywords: Any) -> list[bytes]:
     """The frames of one call of a new client."""
     keywords = {**KEYS, "config": DIRECT, "retry": StandardRetry(base=0), **keywords}
     if face == "blocking":
-        with Client(**keywords) as client, client.get_media(stream, NOW) as media:
+        with Client(**keywords) as client, client.get_media(stream, start) as media:
             return [bytes(frame) for frame in media.frames()]
 
     async def main() -> list[bytes]:
-        async with aio.Client(**keywords) as client, client.get_media(stream, NOW) as media:
+        async with aio.Client(**keywords) as client, client.get_media(stream, start) as media:
             return [bytes(frame) async for frame in media.frames()]
 
     return asyncio.run(main())
+
+
+# -- the request
+
+WHEN = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+STARTS = [
+    StartSelector.now(),
+    StartSelector.earliest(),
+    StartSelector.after_fragment("91343852333181432392682062607743920146159169392"),
+    StartSelector.at_server_time(WHEN),
+    StartSelector.at_producer_time(WHEN),
+    StartSelector.from_token("a-Token_1.x"),
+]
+
+
+@both_faces
+@pytest.mark.parametrize("start", STARTS, ids=[start.type.value for start in STARTS])
+def test_the_signature_of_what_arrives_verifies(start: StartSelector, face: str) -> None:
+    """Calculated again by botocore from method, target, headers and body as the server read them."""
+    with Server(serve) as server:
+        assert frames(face, f"signed-{face}", start, media_endpoint_url=server.url) == [b"frame"]
+    (arrived,) = server.requests
+    name, _, fields = arrived.headers["Authorization"].partition(" ")
+    told = dict(field.split("=", 1) for field in fields.split(", "))
+    signed = {key: arrived.headers[key] for key in told["SignedHeaders"].split(";")}
+    again = AWSRequest(arrived.method, server.url + arrived.target, headers=signed, data=arrived.body)
+    again.context["timestamp"] = arrived.headers["X-Amz-Date"]
+    keys = Credentials(KEYS["aws_access_key_id"], KEYS["aws_secret_access_key"])
+    auth = SigV4Auth(keys, "kinesisvideo", "eu-west-1")
+    expected = auth.signature(auth.string_to_sign(again, auth.canonical_request(again)), again)
+    assert (name, told["Signature"]) == ("AWS4-HMAC-SHA256", expected)
+    assert "host" in signed and "content-type" in signed
 
 
 # -- proxies and TLS
