@@ -106,8 +106,10 @@ class ChunkedResponse:
             return piece, state, False
         line, self._line = self._line, b""
         if state == "size":
-            self._left = int(line.partition(b";")[0], 16)
-            self._state = "data"
+            try:
+                self._state, self._left = "data", int(line.partition(b";")[0], 16)
+            except ValueError:  # the service has broken its framing on purpose; there are no parts any more
+                self._state, self._left = "body", 1 << 62
             return piece, state, True
         is_over = line == b"\r\n"
         if state == "head":

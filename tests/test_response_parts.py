@@ -103,6 +103,12 @@ def test_responses_in_a_row() -> None:
     ]
 
 
+def test_framing_that_is_broken() -> None:
+    broken = b"HTTP/1.1 200 OK\r\n\r\n2\r\n\xec\x80\r\nno number\r\nwhatever\r\n\r\n"
+    found = [(span.part, span.data) for span in ChunkedResponse().feed(broken)]
+    assert found[-2:] == [("size", b"no number\r\n"), ("body", b"whatever\r\n\r\n")]
+
+
 def test_sizes_are_counted_over_pieces() -> None:
     follower = ChunkedResponse()
     parts = [span.part for each in b"HTTP/1.1 200 OK\r\n\r\n10\r\n" for span in follower.feed(bytes([each]))]
