@@ -170,8 +170,10 @@ def errors_of_botocore(operation_name: str) -> Iterator[None]:
     except (botocore_errors.ConnectTimeoutError, botocore_errors.ReadTimeoutError) as error:
         raise TransportTimeout(f"{operation_name}: {error}") from error
     except botocore_errors.SSLError as error:
+        # A certificate that was refused will be refused again. An alert, or an end in the handshake, passes.
+        is_refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
         raise ConnectFailed(
-            f"{operation_name}: {error}; check verify= and AWS_CA_BUNDLE", retryable=False
+            f"{operation_name}: {error}; check verify= and AWS_CA_BUNDLE", retryable=not is_refused
         ) from error
     except (botocore_errors.ConnectionError, botocore_errors.ProxyConnectionError) as error:
         raise ConnectFailed(f"{operation_name}: {error}; check endpoint_url, region and proxy") from error

@@ -6,16 +6,18 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import kvsfast
+from kvsfast.emulator import Emulator
 from kvsfast.endpoint import DataEndpoints, endpoint_from_url, stream_member, stream_name
 from kvsfast.environment import Environment
 from kvsfast.errors import ServiceError, UsageError
 from kvsfast.protocols import EndpointOptions
 from kvsfast.steps import Turn, Work, drive
-from tests.wire import HANG, Peer, Server, respond
+from tests.wire import HANG, Peer, Server, authority, respond
 
 pytestmark = pytest.mark.usefixtures("no_environment")
 
@@ -135,6 +137,28 @@ def test_an_error_that_is_no_text() -> None:
             client.get_data_endpoint("front-door")
         assert caught.value.retryable
         client.close()
+
+
+def secure(service: Emulator, **options: Any) -> kvsfast.Client:
+    return kvsfast.Client(
+        **{**service.client_options(), **options}, retry=kvsfast.StandardRetry(max_attempts=1)
+    )
+
+
+def test_a_tls_alert_passes_and_a_certificate_does_not() -> None:
+    with Emulator({"front-door": []}, tls=True) as service:
+        service.faults.plan("front-door", "no-answer-alert", operation="GetDataEndpoint")
+        client = secure(service)
+        with pytest.raises(kvsfast.ConnectFailed) as caught:
+            client.get_data_endpoint("front-door")
+        assert caught.value.retryable
+        assert client.get_data_endpoint("front-door") == service.media_endpoint_url
+        stranger = secure(service, verify=authority().bundle)
+        with pytest.raises(kvsfast.ConnectFailed, match="AWS_CA_BUNDLE") as caught:
+            stranger.get_data_endpoint("front-door")
+        assert not caught.value.retryable
+        client.close()
+        stranger.close()
 
 
 def test_an_answer_that_is_no_url() -> None:
