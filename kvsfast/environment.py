@@ -95,7 +95,12 @@ class Environment:
                     "no credentials were found: neither in keywords, environment variables and profile "
                     f"{self._settings.profile or 'default'!r} nor from a container or instance role"
                 )
-            return self._credentials.get_frozen_credentials()
+            frozen = self._credentials.get_frozen_credentials()
+        if frozen is None or not (frozen.access_key and frozen.secret_key):
+            raise CredentialsError(
+                "the credentials gave no keys: get_frozen_credentials() must have access_key and secret_key"
+            )
+        return frozen
 
     def after_fork(self) -> None:
         """Botocore's clients have locks and connections of the parent's."""

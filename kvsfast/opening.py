@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from kvsfast.call_log import CallLog
 from kvsfast.endpoint import DataEndpoints, stream_member, stream_name
 from kvsfast.environment import Environment
-from kvsfast.errors import KvsFastError, ServiceError, TransportError, TransportTimeout
+from kvsfast.errors import KvsFastError, ServiceError, TransportError, TransportTimeout, UsageError
 from kvsfast.faults import endpoint_is_suspect, service_error
 from kvsfast.limiter import shared_limiter
 from kvsfast.model import StartSelector
@@ -200,6 +200,8 @@ class _Call:
             endpoint: Endpoint = yield Work(
                 partial(options.endpoint_resolver, self.opener.environment.region, self.asked)
             )
+            if not isinstance(endpoint, Endpoint):
+                raise UsageError(f"endpoint_resolver gave {endpoint!r}, expected kvsfast.Endpoint")
             check_url("the url of the resolved endpoint", endpoint.url)
             return endpoint
         return Endpoint((yield from self.ask_endpoint()))
@@ -254,6 +256,10 @@ class _Call:
     def delay_after(self, attempt: int, error: KvsFastError) -> float | None:
         """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, at once."""
         delay = self.options.retry.delay(attempt, error)
+        if delay is not None and not (isinstance(delay, int | float) and delay >= 0):
+            raise UsageError(
+                f"the delay of the retry policy is {delay!r}, expected seconds, at least 0, or None"
+            )
         was_asked = self.options.media_endpoint_url is None and self.options.endpoint_resolver is None
         may_have_moved = was_asked and self.endpoint_is_known and endpoint_is_suspect(error)
         if may_have_moved and not self.endpoint_was_asked_again:

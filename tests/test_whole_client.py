@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,8 +17,9 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.config import Config
-from botocore.credentials import Credentials, RefreshableCredentials
+from botocore.credentials import Credentials, ReadOnlyCredentials, RefreshableCredentials
 
+import kvsfast
 from kvsfast import (
     AdaptiveRetry,
     Client,
@@ -28,6 +30,7 @@ from kvsfast import (
     StandardRetry,
     StartSelector,
     TransportTimeout,
+    UsageError,
     aio,
 )
 from tests.mkv_writer import Block, service_fragment
@@ -334,3 +337,44 @@ def test_calls_per_second_are_counted_over_clients_and_threads() -> None:
         assert len(server.requests) == 5
         for client in clients:
             client.close()
+
+
+# -- parts of the user's own that give what they must not
+
+
+@both_faces
+@pytest.mark.parametrize(
+    "given", [None, ReadOnlyCredentials(None, None, None), ReadOnlyCredentials("AKID", None, None)], ids=str
+)
+def test_a_provider_without_keys(given: Any, face: str) -> None:
+    class Provider:
+        def get_frozen_credentials(self) -> Any:
+            return given
+
+    keywords: dict[str, Any] = {**dict.fromkeys(KEYS), "region_name": "eu-west-1", "credentials": Provider()}
+    with Server(serve) as server:
+        with pytest.raises(CredentialsError, match="the credentials gave no keys"):
+            frames(face, media_endpoint_url=server.url, **keywords)
+        assert server.connections == 0
+
+
+@both_faces
+@pytest.mark.parametrize("given", [None, "https://media.example"])
+def test_a_resolver_that_gives_no_endpoint(given: Any, face: str) -> None:
+    with pytest.raises(UsageError, match=r"endpoint_resolver gave .*, expected kvsfast\.Endpoint"):
+        frames(face, endpoint_resolver=lambda region, options: given)
+
+
+@both_faces
+@pytest.mark.parametrize("given", [-1.0, math.nan, "soon"])
+def test_a_policy_that_gives_no_delay(given: Any, face: str) -> None:
+    class Policy:
+        max_attempts = 2
+
+        def delay(self, attempt: int, error: kvsfast.KvsFastError) -> Any:
+            return given
+
+    with Server(respond(b"", "500 Oops")) as server:
+        with pytest.raises(UsageError, match="the delay of the retry policy is"):
+            frames(face, media_endpoint_url=server.url, retry=Policy())
+        assert len(server.requests) == 1
