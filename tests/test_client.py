@@ -661,7 +661,9 @@ def test_fifty_streams_at_once_leave_nothing_open() -> None:
     with Emulator(dict.fromkeys(names, MEDIA), tls=True) as service:
         read_at_once(service, names[:1])  # what is loaded once
     threads, files = threading.active_count(), open_files()
+    memory = kvsfast.memory_stats().in_use
     with Emulator(dict.fromkeys(names, MEDIA), tls=True) as service:
         counts = read_at_once(service, names)
     assert sorted(counts) == [5] + [4 * len(FRAMES)] * 49
+    assert kvsfast.memory_stats().in_use == memory
     assert (threading.active_count(), open_files()) == (threads, files)
