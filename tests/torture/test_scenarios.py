@@ -32,6 +32,7 @@ def test_a_consumer_that_is_killed_again_and_again(store: str, granularity: str)
     assert "36 of 36 fragments delivered, 0 lost, 0 repeated after commit, 0 wrong" in told
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_two_processes_share_four_streams() -> None:
     told = run("fleet", "--lease", "3", "--seed", "1", "--patient")
