@@ -31,6 +31,9 @@ cdef size_t FIRST_WINDOW = 64 * 1024
 cdef size_t LARGEST_WINDOW = 256 * 1024
 cdef size_t SLAB_SIZE = 128 * 1024
 cdef size_t LARGEST_USUAL_SLAB = 2 * 1024 * 1024
+# What an idle stream may keep beside its objects, in blocks of this step.
+cdef size_t LITTLE = 32 * 1024
+cdef size_t LITTLE_STEP = 4 * 1024
 
 
 # -- the pool -------------------------------------------------------------------------------------------------
@@ -267,17 +270,29 @@ cdef class ReceiveBuffer:
         return n
 
     def release(self):
-        """Give the memory back while nothing is buffered: what an idle stream does. True if it holds none now."""
+        """Give back what memory an idle stream does not need. True if it holds none now.
+
+        A little that is buffered, the beginning of a frame, moves to a block of its size.
+        """
+        cdef size_t held = self.end - self.begin
+        cdef Slab fresh = None
         if self.slab is None:
             return True
-        if self.exports or self.begin != self.end:
+        if self.exports:
             return False
+        if held:
+            if self.keeping or held > LITTLE or self.slab.capacity <= 2 * LITTLE:
+                return False
+            fresh = new_slab((held + LITTLE_STEP - 1) // LITTLE_STEP * LITTLE_STEP)
+            memcpy(fresh.mem, self.mem + self.begin, held)
         self.slab.evict_tenants()
-        self.origin += self.end
-        self.begin = self.pos = self.end = 0
-        self.slab = None
-        self.mem = NULL
-        return True
+        self.slab = fresh
+        self.mem = NULL if fresh is None else fresh.mem
+        self.origin += self.begin
+        self.pos -= self.begin
+        self.begin = 0
+        self.end = held
+        return fresh is None
 
     cdef int write(self, const uint8_t *data, size_t n) except -1:
         """Copy in what was received by other means; the caller keeps n below the window."""
