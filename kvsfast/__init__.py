@@ -10,7 +10,7 @@
     for fragment in kvsfast.parse("recording.mkv").fragments():
         fragment.number, fragment.frames, fragment.tags
 
-What needs urllib3 or a session of botocore is loaded when it is first used.
+Importing it costs next to nothing: each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -18,71 +18,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
-from kvsfast._native.parser import FragmentParser
 from kvsfast._version import __version__
-from kvsfast.errors import (
-    CheckpointError,
-    ClientLimitExceededException,
-    ConnectFailed,
-    ConnectionLimitExceededException,
-    CredentialsError,
-    GapError,
-    InStreamError,
-    InvalidArgumentException,
-    InvalidEndpointException,
-    KvsFastError,
-    LeaseLost,
-    LimitExceeded,
-    MediaError,
-    NotAuthorizedException,
-    ResourceNotFoundException,
-    ResumeFailed,
-    ServiceError,
-    StreamClosed,
-    TransportError,
-    TransportTimeout,
-    TruncatedMedia,
-    UsageError,
-)
-from kvsfast.memory import MemoryStats, memory_stats
-from kvsfast.model import (
-    AudioTrack,
-    Colour,
-    ContentEncoding,
-    Limits,
-    MasteringMetadata,
-    Projection,
-    SegmentInfo,
-    StartSelector,
-    StartSelectorType,
-    Track,
-    Tracks,
-    TrackType,
-    VideoTrack,
-)
-from kvsfast.options import LogMode, OptionChanges, Options
-from kvsfast.pacing import RetryQuota, SendRate
-from kvsfast.protocols import (
-    Credentials,
-    CredentialsProvider,
-    Endpoint,
-    EndpointOptions,
-    EndpointResolver,
-    Request,
-    Response,
-    RetryPacing,
-    RetryPolicy,
-    Signer,
-    Transport,
-)
-from kvsfast.retry import AdaptiveRetry, StandardRetry
-from kvsfast.shapes import GetMediaInput, GetMediaOutput, StartSelectorShape
-from kvsfast.source import parse
-from kvsfast.stream import MediaReader, MediaStream
-from kvsfast.tags import IN_STREAM_ERRORS, SERVICE_TAGS, Tag, Tags, in_stream_error
 
 if TYPE_CHECKING:
+    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.parser import FragmentParser
     from kvsfast.client import SERVICE_API_VERSION, SERVICE_ID, Client
     from kvsfast.consume.checkpoint import Checkpoint, CheckpointStore, StreamCheckpoint
     from kvsfast.consume.consumer import Consumer
@@ -108,7 +48,67 @@ if TYPE_CHECKING:
     from kvsfast.consume.stats import ConsumerStats
     from kvsfast.consume.until import Until
     from kvsfast.endpoint import endpoint_from_url
+    from kvsfast.errors import (
+        CheckpointError,
+        ClientLimitExceededException,
+        ConnectFailed,
+        ConnectionLimitExceededException,
+        CredentialsError,
+        GapError,
+        InStreamError,
+        InvalidArgumentException,
+        InvalidEndpointException,
+        KvsFastError,
+        LeaseLost,
+        LimitExceeded,
+        MediaError,
+        NotAuthorizedException,
+        ResourceNotFoundException,
+        ResumeFailed,
+        ServiceError,
+        StreamClosed,
+        TransportError,
+        TransportTimeout,
+        TruncatedMedia,
+        UsageError,
+    )
+    from kvsfast.memory import MemoryStats, memory_stats
+    from kvsfast.model import (
+        AudioTrack,
+        Colour,
+        ContentEncoding,
+        Limits,
+        MasteringMetadata,
+        Projection,
+        SegmentInfo,
+        StartSelector,
+        StartSelectorType,
+        Track,
+        Tracks,
+        TrackType,
+        VideoTrack,
+    )
+    from kvsfast.options import LogMode, OptionChanges, Options
+    from kvsfast.pacing import RetryQuota, SendRate
+    from kvsfast.protocols import (
+        Credentials,
+        CredentialsProvider,
+        Endpoint,
+        EndpointOptions,
+        EndpointResolver,
+        Request,
+        Response,
+        RetryPacing,
+        RetryPolicy,
+        Signer,
+        Transport,
+    )
+    from kvsfast.retry import AdaptiveRetry, StandardRetry
+    from kvsfast.shapes import GetMediaInput, GetMediaOutput, StartSelectorShape
     from kvsfast.signer import SigV4
+    from kvsfast.source import parse
+    from kvsfast.stream import MediaReader, MediaStream
+    from kvsfast.tags import IN_STREAM_ERRORS, SERVICE_TAGS, Tag, Tags, in_stream_error
     from kvsfast.transport import HttpTransport
 
 __all__ = [
@@ -225,52 +225,61 @@ __all__ = [
     "parse",
 ]
 
-_LAZY = {
-    "Client": "client",
-    "SERVICE_API_VERSION": "client",
-    "SERVICE_ID": "client",
-    "Checkpoint": "consume.checkpoint",
-    "CheckpointStore": "consume.checkpoint",
-    "StreamCheckpoint": "consume.checkpoint",
-    "Consumer": "consume.consumer",
-    "DigestMismatch": "consume.events",
-    "Gap": "consume.events",
-    "GapReason": "consume.events",
-    "Idle": "consume.events",
-    "Reconnected": "consume.events",
-    "Rewound": "consume.events",
-    "SessionEvent": "consume.events",
-    "StreamReset": "consume.events",
-    "Waiting": "consume.events",
-    "DynamoCheckpoints": "consume.dynamodb",
-    "ConsumerGroup": "consume.many",
-    "consume_many": "consume.many",
-    "MemoryCheckpoints": "consume.memory",
-    "PrometheusCollector": "consume.metrics",
-    "observe_with_opentelemetry": "consume.metrics",
-    "SessionChanges": "consume.options",
-    "SessionOptions": "consume.options",
-    "Ending": "consume.policy",
-    "GiveUp": "consume.policy",
-    "Outcome": "consume.policy",
-    "Position": "consume.policy",
-    "Resume": "consume.policy",
-    "ResumePolicy": "consume.policy",
-    "StandardResume": "consume.policy",
-    "SessionEnd": "consume.session",
-    "SqliteCheckpoints": "consume.sqlite",
-    "ConsumerStats": "consume.stats",
-    "Until": "consume.until",
-    "endpoint_from_url": "endpoint",
-    "SigV4": "signer",
-    "HttpTransport": "transport",
+#: Module -> the names that come from it. Each is loaded when one of its names is first used.
+_MODULES = {
+    "_native.frames": "Fragment FragmentEnd FragmentStart Frame LateTags",
+    "_native.parser": "FragmentParser",
+    "client": "Client SERVICE_API_VERSION SERVICE_ID",
+    "consume.checkpoint": "Checkpoint CheckpointStore StreamCheckpoint",
+    "consume.consumer": "Consumer",
+    "consume.dynamodb": "DynamoCheckpoints",
+    "consume.events": (
+        "DigestMismatch Gap GapReason Idle Reconnected Rewound SessionEvent StreamReset Waiting"
+    ),
+    "consume.many": "ConsumerGroup consume_many",
+    "consume.memory": "MemoryCheckpoints",
+    "consume.metrics": "PrometheusCollector observe_with_opentelemetry",
+    "consume.options": "SessionChanges SessionOptions",
+    "consume.policy": "Ending GiveUp Outcome Position Resume ResumePolicy StandardResume",
+    "consume.session": "SessionEnd",
+    "consume.sqlite": "SqliteCheckpoints",
+    "consume.stats": "ConsumerStats",
+    "consume.until": "Until",
+    "endpoint": "endpoint_from_url",
+    "errors": (
+        "CheckpointError ClientLimitExceededException ConnectFailed "
+        "ConnectionLimitExceededException CredentialsError GapError InStreamError "
+        "InvalidArgumentException InvalidEndpointException KvsFastError LeaseLost "
+        "LimitExceeded MediaError NotAuthorizedException ResourceNotFoundException "
+        "ResumeFailed ServiceError StreamClosed TransportError TransportTimeout TruncatedMedia "
+        "UsageError"
+    ),
+    "memory": "MemoryStats memory_stats",
+    "model": (
+        "AudioTrack Colour ContentEncoding Limits MasteringMetadata Projection SegmentInfo "
+        "StartSelector StartSelectorType Track TrackType Tracks VideoTrack"
+    ),
+    "options": "LogMode OptionChanges Options",
+    "pacing": "RetryQuota SendRate",
+    "protocols": (
+        "Credentials CredentialsProvider Endpoint EndpointOptions EndpointResolver Request "
+        "Response RetryPacing RetryPolicy Signer Transport"
+    ),
+    "retry": "AdaptiveRetry StandardRetry",
+    "shapes": "GetMediaInput GetMediaOutput StartSelectorShape",
+    "signer": "SigV4",
+    "source": "parse",
+    "stream": "MediaReader MediaStream",
+    "tags": "IN_STREAM_ERRORS SERVICE_TAGS Tag Tags in_stream_error",
+    "transport": "HttpTransport",
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"kvsfast.{_LAZY[name]}"), name)
+    value = getattr(importlib.import_module(f"kvsfast.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 
