@@ -154,6 +154,12 @@ class HttpResponse:
     def fileno(self) -> int:
         return int(self._sock.fileno())
 
+    def pending(self) -> int:
+        if self.tls is None:
+            return 0
+        # urllib3's TLS inside TLS does not tell.
+        return self._sock.pending() if isinstance(self._sock, TlsSocket) else 1
+
     def set_timeout(self, seconds: float) -> None:
         self._sock.settimeout(socket_timeout(seconds))
 
@@ -172,7 +178,7 @@ class HttpResponse:
     def finish(self) -> None:
         if self._is_closed:
             return
-        if self._is_last or self._early:
+        if self._is_last or self._early or self.pending():
             self.close()
             return
         self._is_closed = True

@@ -88,6 +88,10 @@ class Response(Protocol):
     def fileno(self) -> int:
         """The socket's descriptor, for who waits in a loop of readiness (asyncio, selectors)."""
 
+    def pending(self) -> int:
+        """Bytes, at most, that ``recv_into`` gives without asking the network, or 1 for an end that has come;
+        0: what comes next makes the descriptor readable."""
+
     def set_timeout(self, seconds: float) -> None:
         """How long one ``recv_into`` may wait (``math.inf``: for ever; 0: not at all)."""
 

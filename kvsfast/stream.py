@@ -329,6 +329,7 @@ class HttpBody:
         self._deadline = deadline
         self._on_close = on_close
         self._may_wait = True
+        self._is_drained = False
         #: Called while the descriptor is still that of the connection.
         self.before_close: Callable[[], None] = lambda: None
         self._received = 0
@@ -401,8 +402,18 @@ class HttpBody:
             if (patience := self.patience) <= 0:
                 raise self.timed_out()
             self._response.set_timeout(patience)
+        if self._is_drained:
+            # The receive before brought less than it might have: the next one would only say so.
+            self._is_drained = False
+            self._buffer.release()
+            raise BlockingIOError("nothing more is there")
         try:
-            return self._recv_into(self._buffer)
+            if self._may_wait:
+                return self._recv_into(self._buffer)
+            room = len(self._buffer)
+            received = self._recv_into(self._buffer)
+            self._is_drained = 0 < received < room and not self._response.pending()
+            return received
         except BlockingIOError:
             self._buffer.release()
             raise

@@ -21,11 +21,16 @@ __all__ = ["Give", "Lane", "LaneStep", "Ready", "lane"]
 
 
 class Give:
-    """An item for the user. One for all items of a lane: take it before going on."""
+    """An item for the user. One for all items of a lane: take it before going on.
 
-    __slots__ = ("item",)
+    Where ``delivery`` is given, a driver may go on by its ``step()`` as long as there are items to take,
+    which is faster; then it answers with the status that is none, or throws what ``step()`` raised.
+    """
+
+    __slots__ = ("delivery", "item")
 
     item: Any
+    delivery: Delivery | None
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ def lane(session: Session, mode: str) -> Lane:
         media: MediaStream | None = None
         while media is None:
             while session.notices:
-                give.item = session.notices.popleft()
+                give.item, give.delivery = session.notices.popleft(), None
                 yield give
             if session.is_over and session.failure is None:
                 return
@@ -66,6 +71,10 @@ def _read(
     while True:
         try:
             status = delivery.step()
+            while status == ITEM:
+                give.item, give.delivery = delivery.take(), delivery
+                answer = yield give
+                status = delivery.step() if answer is None else answer
             if status == DATA:
                 session.wait_begins()
                 delivery.fill(media.receive)
@@ -77,17 +86,13 @@ def _read(
             continue
         except KvsFastError as error:
             return error
-        if status == ITEM:
-            give.item = delivery.take()
-            yield give
-        elif status == LOOK:
-            event = session.look()
-            if event is not None:
-                give.item = event
-                yield give
-            elif not delivery.holds:
-                yield from session.settle()
-                if session.leaves:
-                    return None
-        else:
+        if status != LOOK:
             return None
+        event = session.look()
+        if event is not None:
+            give.item, give.delivery = event, None
+            yield give
+        elif not delivery.holds:
+            yield from session.settle()
+            if session.leaves:
+                return None

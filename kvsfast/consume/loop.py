@@ -16,10 +16,12 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+from kvsfast._native.delivery import ITEM, Delivery
 from kvsfast.consume.lane import Give, Lane, Ready
-from kvsfast.errors import StreamClosed
+from kvsfast.errors import KvsFastError, StreamClosed
 from kvsfast.readiness import TurnSource
 from kvsfast.steps import Pause, Turn, Work, abandon, start
 
@@ -33,6 +35,8 @@ class Slot:
         self.lane = lane
         self.data = data
         self.is_over = False
+        #: Of the item that was given last, if more may follow.
+        self.delivery: Delivery | None = None
         self._is_ready = False
         #: What the lane's next step is answered: a function, since it may have to raise.
         self._answer: Callable[[], Any] = lambda: None
@@ -81,6 +85,18 @@ class Loop:
     def run(self, slot: Slot) -> Any:
         """Go on with it. Returns an item that it gives (then run it again), or None: it waits, or is over.
         Raises what its lane raises; it is over then, too."""
+        delivery, slot.delivery = slot.delivery, None
+        if delivery is not None:
+            # Not through the lane's generators, as long as there are items.
+            try:
+                status = delivery.step()
+            except KvsFastError as caught:
+                slot._answer = _raising(caught)
+            else:
+                if status == ITEM:
+                    slot.delivery = delivery
+                    return delivery.take()
+                slot._answer = partial(int, status)
         answer, slot._answer = slot._answer, _nothing
         slot._work = None  # only now, so that a result that was not taken is discarded
         try:
@@ -98,6 +114,7 @@ class Loop:
             raise
         if isinstance(step, Give):
             item, step.item = step.item, None
+            slot.delivery = step.delivery
             return item
         self._begin_waiting(slot, step)
         return None
@@ -279,3 +296,10 @@ def _false() -> bool:
 
 def _closed() -> None:
     raise StreamClosed
+
+
+def _raising(error: Exception) -> Callable[[], Any]:
+    def answer() -> Any:
+        raise error
+
+    return answer
