@@ -190,7 +190,7 @@ class Consumer:
         if self._media is not None:
             self._media = None
             session.ended(error)
-        elif error is not None:
+        elif error is not None and not (isinstance(error, StreamClosed) and session.is_over):
             raise error
         return self._connect()
 
