@@ -46,6 +46,9 @@ __all__ = ["Ending", "GiveUp", "Outcome", "Position", "Resume", "ResumePolicy", 
 NOT_FOUND_IDS = {3000, 4000}
 #: KMS errors that last until somebody mends the key. 4503 (key unavailable) passes by itself.
 KMS_IDS = {4500, 4501, 4502, 4504, 4505, 4506}
+#: A refusal that may mean several things (a host that does not know GetMedia, a fragment that is gone, an error
+#: number nobody knows) is met so often before it is believed.
+_UNCLEAR = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What GetMedia takes for a ContinuationToken (API reference).
 _TOKEN = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
@@ -160,14 +163,14 @@ class StandardResume:
 
     ``base``: seconds of the first backoff, doubled while nothing arrives up to ``longest``; a wait is between
     the half and the whole of its backoff. ``forgive``: how often in a row, once the session has worked, it
-    takes a refusal that does not look passing (expired credentials, a stream that is gone for the moment).
-    ``max_failures``: calls in a row that may fail, whatever the error; None: any number. ``uniform``: where
-    chance comes from.
+    takes that there is no access, no such stream, no credentials: once, since credentials may just have been
+    renewed; a stream that may be gone for a while wants more. ``max_failures``: calls in a row that may fail,
+    whatever the error; None: any number. ``uniform``: where chance comes from.
     """
 
     base: float = 0.5
     longest: float = 30.0
-    forgive: int = 3
+    forgive: int = 1
     max_failures: int | None = None
     uniform: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
@@ -214,19 +217,20 @@ class StandardResume:
     def is_fatal(self, outcome: Outcome) -> bool:
         """Whether calling again is of no use."""
         error = outcome.error
-        patient = outcome.has_worked and outcome.in_a_row <= self.forgive
+        forgiven = outcome.has_worked and outcome.in_a_row <= self.forgive
+        unclear = outcome.has_worked and outcome.in_a_row <= max(_UNCLEAR, self.forgive)
         if isinstance(error, InStreamError):
             if error.error_id in KMS_IDS:
                 return True
-            return not error.retryable and outcome.in_a_row > self.forgive
+            return not error.retryable and outcome.in_a_row > max(_UNCLEAR, self.forgive)
         if isinstance(error, InvalidArgumentException):
-            return outcome.asked == outcome.origin and outcome.position is None and not patient
+            return outcome.asked == outcome.origin and outcome.position is None and not unclear
         if isinstance(error, NotAuthorizedException | ResourceNotFoundException | CredentialsError):
-            return not patient
+            return not forgiven
         if self.has_moved(outcome) and outcome.in_a_row == 1:
             return False
         if isinstance(error, ServiceError | TransportError):
-            return not error.retryable and not patient
+            return not error.retryable and not unclear
         return isinstance(error, UsageError | CheckpointError)
 
     def has_moved(self, outcome: Outcome) -> bool:

@@ -136,18 +136,23 @@ def test_a_key_that_is_refused_ends_a_session_that_has_worked(error_id: int) -> 
     assert isinstance(POLICY.decide(outcome(Ending.IN_STREAM, in_stream(error_id))), GiveUp)
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        NotAuthorizedException(status=401), ResourceNotFoundException(status=404), CredentialsError("none"),
-        EXPIRED, in_stream(7777), DENIED_AT_THE_FRONT_DOOR,
-    ],
-    ids=name,
-)  # fmt: skip
-def test_a_refusal_is_forgiven_three_times_in_a_row(error: KvsFastError) -> None:
+@pytest.mark.parametrize("error", [EXPIRED, in_stream(7777), DENIED_AT_THE_FRONT_DOOR], ids=name)
+def test_a_refusal_that_may_mean_several_things(error: KvsFastError) -> None:
     for in_a_row in (1, 2, 3):
         assert isinstance(POLICY.decide(outcome(REFUSED, error, in_a_row=in_a_row)), Resume)
     assert POLICY.decide(outcome(REFUSED, error, in_a_row=4)) == GiveUp(str(error), error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotAuthorizedException(status=401), ResourceNotFoundException(status=404), CredentialsError("none")],
+    ids=name,
+)
+def test_a_refusal_is_forgiven_as_often_as_it_is_said(error: KvsFastError) -> None:
+    for policy, times in ((POLICY, 1), (StandardResume(forgive=3), 3), (StandardResume(forgive=0), 0)):
+        for in_a_row in range(1, times + 1):
+            assert isinstance(policy.decide(outcome(REFUSED, error, in_a_row=in_a_row)), Resume)
+        assert policy.decide(outcome(REFUSED, error, in_a_row=times + 1)) == GiveUp(str(error), error)
 
 
 @pytest.mark.parametrize(
