@@ -46,8 +46,8 @@ __all__ = ["Ending", "GiveUp", "Outcome", "Position", "Resume", "ResumePolicy", 
 NOT_FOUND_IDS = {3000, 4000}
 #: KMS errors that last until somebody mends the key. 4503 (key unavailable) passes by itself.
 KMS_IDS = {4500, 4501, 4502, 4504, 4505, 4506}
-#: A refusal that may mean several things (a host that does not know GetMedia, a fragment that is gone, an error
-#: number nobody knows) is met so often before it is believed.
+#: A refusal that may mean several things (a host that does not know GetMedia, a fragment that is gone, an
+#: error number nobody knows) is met so often before it is believed.
 _UNCLEAR = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What GetMedia takes for a ContinuationToken (API reference).
