@@ -11,7 +11,7 @@ from benchmarks.session import READERS, Point, Session, run_session
 def test_a_session_is_flat(reader: str) -> None:
     session = run_session(reader, "1080p", "tcp", 60_000_000)
     assert session.points[-1].read_bytes >= 60_000_000
-    assert len(session.points) == 200
+    assert 190 <= len(session.points) <= 200
     assert 0 < session.base_bytes < session.limit_bytes
     assert session.faults() == []
 

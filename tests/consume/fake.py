@@ -5,6 +5,7 @@ The media is real bytes, read by the real parser; only the wire, the call and th
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -153,7 +154,7 @@ class FakeBody:
         if self.silence > 0:
             return self._stay_silent()
         if isinstance(self.reply.fault, KvsFastError):
-            raise self.reply.fault
+            raise copy.copy(self.reply.fault)  # the one that tests share would gather tracebacks, and memory
         return False
 
     def _stay_silent(self) -> bool:
