@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import typing
-from typing import Any
+from typing import Any, Literal, assert_type
 
 import botocore.session
 import pytest
 from botocore.config import Config
 
 import kvsfast
-from kvsfast import GetMediaInput, GetMediaOutput, StartSelectorShape, StartSelectorType
+from kvsfast import (
+    GetMediaInput,
+    GetMediaOutput,
+    MediaStream,
+    StartSelectorShape,
+    StartSelectorType,
+)
 from kvsfast.emulator import Emulator
 from kvsfast.emulator.clip import CLIP
 
@@ -68,3 +74,29 @@ def test_request_and_response_in_botocores_shapes() -> None:
         assert response["ResponseMetadata"]["HTTPStatusCode"] == 200
         with client.get_media("door", kvsfast.StartSelector.earliest()) as media:
             assert media.read(100) == content[:100]
+
+
+def test_what_a_type_checker_sees() -> None:
+    """mypy goes through this file: it must infer what is asserted, and refuse what is marked, for a mark that
+    is not needed is an error of its own."""
+    complete: StartSelectorShape = {"StartSelectorType": "EARLIEST"}
+    no_type: StartSelectorShape = {"AfterFragmentNumber": "7"}  # type: ignore[typeddict-item]
+    unknown: StartSelectorShape = {"StartSelectorType": "SOON"}  # type: ignore[typeddict-item]
+    no_start: GetMediaInput = {"StreamName": "door"}  # type: ignore[typeddict-item]
+    for wrong in (no_type, unknown, no_start["StreamName"]):
+        with pytest.raises(kvsfast.UsageError):
+            kvsfast.StartSelector.of(wrong)  # type: ignore[arg-type]
+    assert kvsfast.StartSelector.of(complete) == kvsfast.StartSelector.earliest()
+
+    def of_a_response(response: GetMediaOutput, client: kvsfast.Client) -> None:
+        assert_type(response["ContentType"], str)
+        assert_type(response["Payload"], MediaStream)
+        assert_type(response["ResponseMetadata"], dict[str, Any])
+        assert_type(client.get_media("door", complete), MediaStream)
+        assert_type(client.get_media("door", complete).output, GetMediaOutput)
+        client.with_options(idle_timeout="soon")  # type: ignore[arg-type]
+        client.get_media("door", complete, nonsense=1)  # type: ignore[call-arg]
+
+    assert callable(of_a_response)
+    kind: Literal["EARLIEST"] = "EARLIEST"
+    assert complete["StartSelectorType"] == kind

@@ -4,6 +4,7 @@ event loop: proxies, refused TLS, endpoints, credentials that run out, deadlines
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import math
@@ -27,12 +28,14 @@ from kvsfast import (
     CredentialsError,
     Endpoint,
     EndpointOptions,
+    ServiceError,
     StandardRetry,
     StartSelector,
     TransportTimeout,
     UsageError,
     aio,
 )
+from kvsfast.emulator import Clock, Emulator
 from tests.mkv_writer import Block, service_fragment
 from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Peer, Proxy, Server, authority, http_chunk, respond
 
@@ -226,6 +229,39 @@ def test_a_deadline_interrupts_get_data_endpoint(face: str) -> None:
         assert not caught.value.retryable and asked.wait(HANG)
 
 
+@both_faces
+def test_a_deadline_interrupts_a_head_that_trickles_in(face: str) -> None:
+    """Each byte comes well within idle_timeout, and the head never ends."""
+    over = threading.Event()
+
+    def trickle(peer: Peer) -> None:
+        with contextlib.suppress(OSError):  # the client hangs up
+            peer.send(b"HTTP/1.1 200 OK\r\nX-Long: ")
+            while not over.wait(0.01):
+                peer.send(b"x")
+
+    with Server(trickle) as server:
+        with pytest.raises(TransportTimeout) as caught:
+            frames(face, f"trickle-{face}", media_endpoint_url=server.url, deadline=0.3)
+        over.set()
+        assert not caught.value.retryable and server.connections == 1
+
+
+@both_faces
+@pytest.mark.parametrize(
+    ("offset", "words"), [(600, "Signature expired"), (-600, "Signature not yet current")]
+)
+def test_a_clock_that_is_off_is_told_and_not_corrected(offset: float, words: str, face: str) -> None:
+    """The service's clock is ten minutes off ours, and it allows five."""
+    with Emulator({"door": MEDIA}, clock=Clock(offset)) as service:
+        keywords = {**service.client_options(), "media_endpoint_url": service.media_endpoint_url}
+        with pytest.raises(ServiceError, match=words) as caught:
+            frames(face, **keywords)
+    error = caught.value
+    assert (error.code, error.status, error.retryable) == ("InvalidSignatureException", 403, False)
+    assert error.response["ResponseMetadata"]["RetryAttempts"] == 0
+
+
 # -- credentials
 
 
@@ -337,6 +373,25 @@ def test_calls_per_second_are_counted_over_clients_and_threads() -> None:
         assert len(server.requests) == 5
         for client in clients:
             client.close()
+
+
+def test_a_name_and_its_arn_are_one_stream_to_the_limits() -> None:
+    arn = "arn:aws:kinesisvideo:eu-west-1:111122223333:stream/same-stream/1700000000000"
+    with Server(serve) as server:
+        client = Client(**KEYS, config=DIRECT, media_endpoint_url=server.url)
+        media = [client.get_media(stream, NOW) for stream in ("same-stream", arn, "same-stream")]
+        with pytest.raises(kvsfast.ConnectionLimitExceededException):
+            client.get_media(arn, NOW)
+        for each in media:
+            each.close()
+        client.get_media(arn, NOW).close()
+        assert [json.loads(request.body).get("StreamARN") for request in server.requests] == [
+            None,
+            arn,
+            None,
+            arn,
+        ]
+        client.close()
 
 
 # -- parts of the user's own that give what they must not
