@@ -271,7 +271,11 @@ class _Timed:
     def _new_conn(self) -> socket.socket:
         sock: socket.socket = super()._new_conn()  # type: ignore[misc]
         self.tcp_connected = time.monotonic()
-        address = sock.getpeername()
+        try:
+            address = sock.getpeername()
+        except OSError:  # it has been reset already, and nobody else knows the socket yet
+            sock.close()
+            raise
         self.peer = f"{address[0]}:{address[1]}"
         return sock
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import gc
 import math
 import select
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import urllib3.util.connection
 
 from kvsfast.connection import HttpResponse
 from kvsfast.errors import ConnectFailed, TransportError, TransportTimeout, UsageError
@@ -229,6 +232,30 @@ def test_refused() -> None:
         send(HttpTransport(proxies={}), f"http://127.0.0.1:{port}")
     assert isinstance(caught.value, ConnectionError) and caught.value.retryable
     assert caught.value.__cause__ is not None
+
+
+def test_a_reset_right_after_the_connect(
+    monkeypatch: pytest.MonkeyPatch, transport: HttpTransport, recwarn: pytest.WarningsRecorder
+) -> None:
+    """It comes before anybody has looked at the new socket, which is closed all the same."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connect = urllib3.util.connection.create_connection
+
+        def connect_and_be_reset(*args: Any, **keywords: Any) -> socket.socket:
+            sock = connect(*args, **keywords)
+            peer, _ = listener.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.close()
+            select.select([sock], [], [], HANG)
+            return sock
+
+        monkeypatch.setattr(urllib3.util.connection, "create_connection", connect_and_be_reset)
+        with pytest.raises(ConnectFailed, match="cannot connect") as caught:
+            send(transport, f"http://127.0.0.1:{listener.getsockname()[1]}")
+        assert caught.value.retryable
+    del caught
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn if warning.category is ResourceWarning]
 
 
 def test_unknown_name() -> None:
