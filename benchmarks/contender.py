@@ -15,8 +15,8 @@ class Contender:
     """``reads``: what must agree with the others: the sums over all "frames", or the number of "bytes" of the
     media or on the "wire". ``bare``: name of the bare loop that it is compared with, by the memory it has to
     go through. ``kind``: what nobody can do without ("floor"), kvsfast, or what one would use instead.
-    ``quick``: takes part in a run of a minute. ``most_bytes``: of media that it is given, for those that
-    would take minutes."""
+    ``quick``: takes part in a run of a minute. ``most_bytes`` of media that it is given, and ``most_rounds``
+    that it takes part in (the first ones), for those that are slow and far from the others."""
 
     name: str
     title: str
@@ -26,6 +26,7 @@ class Contender:
     kind: Literal["floor", "kvsfast", "rival"] = "rival"
     quick: bool = False
     most_bytes: int | None = None
+    most_rounds: int | None = None
 
     def missing(self) -> str | None:
         """Why it cannot run here, or None."""

@@ -34,7 +34,8 @@ CLUSTER = media.CLUSTER_OF_UNKNOWN_SIZE + media.number("E7", 0)
 @dataclass(frozen=True)
 class Delay:
     """Milliseconds from the moment when the server's send had returned, over all frames. May be negative: the
-    client can be quicker than that. ``from_before_ms``: median from just before the send."""
+    client can be quicker than that. ``from_before_ms``: median from just before the send. ``each_ms``: all of
+    them, in order."""
 
     reader: str
     transport: str
@@ -42,6 +43,7 @@ class Delay:
     median_ms: float
     p95_ms: float
     from_before_ms: float
+    each_ms: list[float]
 
 
 # -- the server
@@ -170,7 +172,7 @@ def measure(reader: str, transport: str, *, frames: int, interval_s: float) -> D
     after = [(arrived - sent) / 1e6 for (arrived, _), sent in zip(arrivals, returned, strict=True)]
     before = [(arrived - stamp) / 1e6 for arrived, stamp in arrivals]
     p95 = quantiles(after, n=20, method="inclusive")[-1]
-    return Delay(reader, transport, frames, median(after), p95, median(before))
+    return Delay(reader, transport, frames, median(after), p95, median(before), after)
 
 
 @contextlib.contextmanager

@@ -204,11 +204,12 @@ def _through(body: bytes, buffer: ReceiveBuffer, commit: Callable[[int], None]) 
 
 @dataclass(frozen=True)
 class Timing:
-    """``median`` and ``best`` over the rounds: ns per frame, or GB of wire bytes per second of CPU."""
+    """``median`` and ``best`` over the ``rounds``: ns per frame, or GB of wire bytes per second of CPU."""
 
     title: str
     median: float
     best: float
+    rounds: list[float]
 
 
 def measure_frames(shape: Shape, rounds: int, rivals: Sequence[InMemory] = ()) -> list[Timing]:
@@ -275,9 +276,10 @@ def _ask(command: list[str]) -> dict[str, Any]:
 
 def _per_frame(title: str, seconds: list[float]) -> Timing:
     ns = [1e9 * value / FRAMES for value in seconds]
-    return Timing(title, median(ns), min(ns))
+    return Timing(title, median(ns), min(ns), ns)
 
 
 def _rate(title: str, seconds: list[float], copying: list[float], size: int) -> Timing:
-    left = median(both - alone for both, alone in zip(seconds, copying, strict=True))
-    return Timing(title, size / 1e9 / max(left, 1e-9), size / 1e9 / max(min(seconds) - min(copying), 1e-9))
+    rounds = [size / 1e9 / max(both - alone, 1e-9) for both, alone in zip(seconds, copying, strict=True)]
+    best = size / 1e9 / max(min(seconds) - min(copying), 1e-9)
+    return Timing(title, median(rounds), best, rounds)

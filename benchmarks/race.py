@@ -29,6 +29,10 @@ class Disagreement(Exception):
     """A contender read something else than the others."""
 
 
+class ContenderFailed(Exception):
+    """It did not come to an end by itself; the others go on without it."""
+
+
 @dataclass(frozen=True)
 class Lane:
     """One workload over one transport."""
@@ -39,21 +43,23 @@ class Lane:
 
 @dataclass(frozen=True)
 class Race:
-    """``outcomes`` and ``jobs`` by lane and contender, one outcome for each round. ``skipped``: contender ->
-    why."""
+    """``outcomes`` and ``jobs`` by lane and contender, one outcome for each round that it took part in.
+    ``skipped``: contender -> why. ``failed``: likewise, of those that could not finish somewhere."""
 
     outcomes: dict[Lane, dict[str, list[Outcome]]]
     jobs: dict[Lane, dict[str, Job]]
     skipped: dict[str, str]
+    failed: dict[str, str]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is said of a contender in a lane. CPU in seconds per GB (1e9 bytes) of media; ``to_bare``: median
-    over the rounds of its CPU against the bare loop's of the same round, None if that did not run.
-    ``share``: of one core, while reading. ``growth``: of resident memory while reading."""
+    """What is said of a contender in a lane. ``cpu``: seconds per GB (1e9 bytes) of media, by round;
+    ``to_bare``: median over the rounds of its CPU against the bare loop's of the same round, None if that did
+    not run. ``share``: of one core, while reading. ``growth``: of resident memory while reading."""
 
     contender: Contender
+    cpu: list[float]
     cpu_median: float
     cpu_least: float
     to_bare: float | None
@@ -81,6 +87,7 @@ def run_race(
     skipped = {contender.name: why for contender in contenders if (why := contender.missing())}
     running = [contender for contender in contenders if contender.name not in skipped]
     commands = {contender.name: contender.command() for contender in running}
+    failed: dict[str, str] = {}
     with serving(list(workloads), pace) as servers:
         lanes = [Lane(workload, transport) for workload in workloads for transport in transports]
         jobs = {
@@ -92,11 +99,18 @@ def run_race(
         for turn in range(1 - warm_up, rounds + 1):
             for lane in lanes:
                 for contender in running if turn % 2 else reversed(running):
-                    say(f"round {turn} of {rounds}, {lane.workload} over {lane.transport}: {contender.name}")
-                    outcome = _run(contender, commands[contender.name], jobs[lane][contender.name])
+                    name = contender.name
+                    if name in failed or turn > (contender.most_rounds or rounds):
+                        continue
+                    say(f"round {turn} of {rounds}, {lane.workload} over {lane.transport}: {name}")
+                    try:
+                        outcome = _run(contender, commands[name], jobs[lane][name])
+                    except ContenderFailed as failure:
+                        failed[name] = f"{lane.workload} over {lane.transport}: {failure}"
+                        continue
                     if turn > 0:
-                        outcomes[lane][contender.name].append(outcome)
-    return Race(outcomes, jobs, skipped)
+                        outcomes[lane][name].append(outcome)
+    return Race(outcomes, jobs, skipped, failed)
 
 
 def _jobs(server: Server, lane: Lane, contenders: Sequence[Contender], media_bytes: int) -> dict[str, Job]:
@@ -120,11 +134,14 @@ def _job(server: Server, lap: Lap, media_bytes: int) -> Job:
 
 
 def _run(contender: Contender, command: list[str], job: Job) -> Outcome:
-    done = subprocess.run(
-        command, input=job.to_json(), capture_output=True, text=True, timeout=HANG, check=False, cwd=ROOT
-    )
+    try:
+        done = subprocess.run(
+            command, input=job.to_json(), capture_output=True, text=True, timeout=HANG, check=False, cwd=ROOT
+        )
+    except subprocess.TimeoutExpired:
+        raise ContenderFailed(f"not at its goal within {HANG:.0f} s") from None
     if done.returncode:
-        raise RuntimeError(f"{contender.name} ended with status {done.returncode}:\n{done.stderr}")
+        raise ContenderFailed(f"ended with status {done.returncode}: {done.stderr.strip()[-2000:]}")
     outcome = Outcome.from_json(done.stdout)
     check(contender, job, outcome)
     return outcome
@@ -150,7 +167,7 @@ def gigabytes(contender: Contender, job: Job, outcome: Outcome) -> float:
 def standings(race: Race, contenders: Sequence[Contender], lane: Lane) -> list[Standing]:
     """In the order of the contenders."""
     outcomes, jobs = race.outcomes[lane], race.jobs[lane]
-    by_name = {contender.name: contender for contender in contenders if contender.name in outcomes}
+    by_name = {contender.name: contender for contender in contenders if outcomes.get(contender.name)}
     cpu = {
         name: [outcome.cpu_s / gigabytes(contender, jobs[name], outcome) for outcome in outcomes[name]]
         for name, contender in by_name.items()
@@ -162,9 +179,10 @@ def standings(race: Race, contenders: Sequence[Contender], lane: Lane) -> list[S
         table.append(
             Standing(
                 contender,
+                cpu[name],
                 median(cpu[name]),
                 min(cpu[name]),
-                median(own / floor for own, floor in zip(cpu[name], bare, strict=True)) if bare else None,
+                median(own / floor for own, floor in zip(cpu[name], bare, strict=False)) if bare else None,
                 median(1000 * gigabytes(contender, jobs[name], outcome) / outcome.wall_s for outcome in mine),
                 median(outcome.cpu_s / outcome.wall_s for outcome in mine),
                 median(1000 * outcome.first_s for outcome in mine),

@@ -69,6 +69,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"skipped {name}: {why}")
     print(machine.one_line(about))
     write_json(options.json, _record(race, contenders, about))
+    if race.failed:
+        raise SystemExit("\n".join(f"{name} failed in {why}" for name, why in race.failed.items()))
 
 
 def _contenders(options: argparse.Namespace) -> list[Contender]:
@@ -134,4 +136,5 @@ def _record(race: Race, contenders: list[Contender], about: dict[str, str]) -> d
             for lane, outcomes in race.outcomes.items()
         ],
         "skipped": race.skipped,
+        "failed": race.failed,
     }

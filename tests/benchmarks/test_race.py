@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from statistics import median
@@ -123,3 +124,39 @@ def test_synthetic_pieces_have_the_shape_of_the_recorded() -> None:
         assert 0.6 < sum(size < 64 for size in pieces) / len(pieces) < 0.7
         assert len(frames) == 17
         assert 30_000 < sum(map(sum, frames)) / sum(map(len, frames)) < 40_000
+
+
+def test_who_cannot_finish_is_named_and_the_others_go_on() -> None:
+    broken = PythonContender("broken", "broken", "bytes", function="x.x")
+    assert broken.missing() is None
+    lane = Lane("audio", "tcp")
+    race = run_race(
+        [broken, CONTENDERS["read"]],
+        workloads=[lane.workload],
+        transports=[lane.transport],
+        rounds=2,
+        warm_up=0,
+        media_bytes=1,
+    )
+    assert "audio over tcp: ended with status 1" in race.failed["broken"]
+    assert "KeyError: 'broken'" in race.failed["broken"]
+    assert {name: len(outcomes) for name, outcomes in race.outcomes[lane].items()} == {"broken": 0, "read": 2}
+    table = standings(race, [broken, CONTENDERS["read"]], lane)
+    assert [standing.contender.name for standing in table] == ["read"]
+
+
+def test_the_slow_take_part_in_the_first_rounds_only() -> None:
+    brief = dataclasses.replace(CONTENDERS["read"], most_rounds=1)
+    lane = Lane("audio", "tcp")
+    contenders = [CONTENDERS["bare"], brief]
+    race = run_race(
+        contenders,
+        workloads=[lane.workload],
+        transports=[lane.transport],
+        rounds=3,
+        warm_up=0,
+        media_bytes=1,
+    )
+    bare, read = standings(race, contenders, lane)
+    assert (len(bare.cpu), len(read.cpu)) == (3, 1)
+    assert read.to_bare == read.cpu[0] / bare.cpu[0]
