@@ -6,7 +6,17 @@ import argparse
 import importlib
 
 #: What can be done instead of the race, each a module of `benchmarks.commands`.
-MODES = ("micro", "latency", "instructions", "curves", "session", "start", "fleet", "build", "plot")
+MODES = (
+    "record",
+    "micro",
+    "latency",
+    "instructions",
+    "curves",
+    "session",
+    "start",
+    "fleet",
+    "build",
+)
 
 
 def main(arguments: list[str] | None = None) -> None:
