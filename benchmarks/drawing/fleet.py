@@ -39,7 +39,7 @@ def paint(figures: Figures) -> Figure | None:
     head(
         figure,
         f"A thousand live streams in one thread: {100 * ours['share']:.0f} % of a core",
-        "live means paced: each stream gives its 2 Mbit/s (or 200), no more; kvsfast parses every frame; dashed: the goal",
+        "each stream gives 2 Mbit/s (below: 200) and no more; kvsfast parses every frame; dashed: the goal",
     )
     return figure
 
