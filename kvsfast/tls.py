@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RECEIVE = 128 * 1024
 _LEAST_RECEIVE = 16 * 1024 + 256  # a record (RFC 8446, section 5.2)
 
+_CUT = "the connection ended without TLS' close_notify: what came may have been cut"
+
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 # Where bytes land between kernel and OpenSSL: as many as there are threads that receive at the same moment.
 # They begin with a page, since processors copy slowly between ends that lie a few bytes apart in their pages.
@@ -70,19 +72,24 @@ class TlsSocket:
 
     def recv_into(self, buffer: Buffer, nbytes: int = 0) -> int:
         """As many bytes as are there, of several records; waits for the first. 0: the peer has ended TLS."""
-        with memoryview(buffer) as view:
-            size = min(nbytes, view.nbytes) if nbytes else view.nbytes
-            if not size:
+        size = memoryview(buffer).nbytes
+        size = min(nbytes, size) if nbytes else size
+        if not size:
+            return 0
+        try:
+            received = self._records.read_into(buffer, size)
+            if received < 0:
+                received = self._receive_into(buffer, size)
+        except (ConnectionError, ssl.SSLEOFError) as error:
+            if self._is_shut:
                 return 0
-            until = self._until()
-            try:
-                while (received := self._decrypt(view, size)) < 0:
-                    # Not more than the caller has room for: OpenSSL would keep the memory for it.
-                    self._receive(until, max(size, _LEAST_RECEIVE))
-            except (ConnectionError, ssl.SSLEOFError):
-                if not self._is_shut:
-                    raise
-                return 0
+            if isinstance(error, ssl.SSLEOFError):
+                raise ssl.SSLEOFError(error.errno, _CUT) from error
+            raise
+        finally:
+            if self._outgoing.pending or self._unsent:
+                with contextlib.suppress(OSError):  # an alert, a new key confirmed: reading needs neither
+                    self._flush(-math.inf)
         return received
 
     def recv(self, bufsize: int) -> bytes:
@@ -96,39 +103,44 @@ class TlsSocket:
         that has come. A loop of readiness must not wait for the socket while this is not 0."""
         return self._records.pending
 
-    def _decrypt(self, view: memoryview, size: int) -> int:
-        try:
-            return self._records.read_into(view, size)
-        except ssl.SSLEOFError as error:
-            raise ssl.SSLEOFError(
-                error.errno, "the connection ended without TLS' close_notify: what came may have been cut"
-            ) from error
-        finally:
-            if self._outgoing.pending or self._unsent:
-                with contextlib.suppress(OSError):  # an alert, a new key confirmed: reading needs neither
-                    self._flush(-math.inf)
-
-    def _receive(self, until: float, most: int = _LEAST_RECEIVE) -> None:
-        """One receive from the network, by a deadline."""
-        most = min(most, RECEIVE)
+    def _receive_into(self, buffer: Buffer, size: int) -> int:
+        """Receives from the network until one has brought something."""
+        until = self._until()
+        # Not more than the caller has room for: OpenSSL would keep the memory for it.
+        most = min(max(size, _LEAST_RECEIVE), RECEIVE)
+        receive, recv_into = self._records.receive_into, self.socket.recv_into
         while True:
             if self._is_drained and self._timeout != 0:
                 self._wait(select.POLLIN, until)
             landing = _landings.pop() if _landings else mmap.mmap(-1, RECEIVE, flags=_PRIVATE)
             try:
-                n = self.socket.recv_into(landing, most)
-                self._is_drained = n < most
-                if n:
-                    self._records.feed(landing, n)
-                else:
-                    self._records.receive_eof()
-                return
+                received = receive(recv_into, landing, most, buffer, size)
             except BlockingIOError:
                 if self._timeout == 0:
                     raise
                 self._is_drained = True
+                continue
             finally:
                 _landings.append(landing)
+            self._is_drained = self._records.is_drained
+            if received >= 0:
+                return received
+
+    def _receive(self, until: float) -> None:
+        """One receive from the network, by a deadline, of what the handshake or another key waits for."""
+        while True:
+            try:
+                data = self.socket.recv(_LEAST_RECEIVE)
+            except BlockingIOError:
+                if self._timeout == 0:
+                    raise
+                self._wait(select.POLLIN, until)
+                continue
+            if data:
+                self._records.feed(data)
+            else:
+                self._records.receive_eof()
+            return
 
     # -- sending
 
