@@ -5,6 +5,9 @@ from typing import final
 from typing_extensions import Buffer
 
 @final
+class Span: ...
+
+@final
 class RecordReader:
     def __init__(self, tls: SSLObject, incoming: MemoryBIO) -> None: ...
     def feed(self, data: Buffer) -> None: ...
