@@ -27,8 +27,8 @@ from benchmarks.server import TRANSPORTS, serving
 
 __all__ = ["FirstCall", "Import", "first_calls", "imports"]
 
-#: Seconds without a byte after which a side is taken to wait for the other.
-SILENCE = 0.2
+#: Seconds without a byte after which the client is taken to wait for an answer.
+SILENCE = 0.5
 MUCH = 65_536
 #: Of a handshake of TLS 1.3, RFC 8446 section 2.
 TLS_ROUND_TRIPS = 1
@@ -80,11 +80,13 @@ class CountingProxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections = self.round_trips = 0
-        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
     def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
         self._listener.close()
+        self._thread.join()
 
     def _serve(self) -> None:
         while True:
@@ -102,11 +104,11 @@ class CountingProxy:
         with contextlib.suppress(OSError):
             while asked := _gather(client):
                 server.sendall(asked)
-                answer = _gather(server)
                 self.round_trips += 1
-                while answer:
+                while client not in select.select([client, server], [], [])[0]:
+                    if not (answer := server.recv(MUCH)):
+                        return
                     client.sendall(answer)
-                    answer = b"" if _is_readable(client) else _gather(server)
 
 
 def _gather(sock: socket.socket) -> bytes:

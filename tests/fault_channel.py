@@ -13,7 +13,7 @@ import time
 from array import array
 
 #: No peer takes so long unless something hangs.
-PATIENCE = 30.0
+PATIENCE = 60.0
 RECEIVE = 65536
 #: What is in flight is to arrive before a reset, for which this is waited at most.
 LONGEST_DRAIN = 1.0
@@ -116,7 +116,8 @@ class Channel:
     def refuse(self, description: int) -> None:
         """Send an alert and no more."""
         self.send_raw(alert(description))
-        self.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_WR)
         self.wait(PATIENCE)
 
     def end(self) -> None:

@@ -177,12 +177,12 @@ class FaultProxy:
                     return
 
     def _serve(self, client: socket.socket, fault: Fault | None) -> None:
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.settimeout(PATIENCE)
         try:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client.settimeout(PATIENCE)
             self._run(Channel(client, self._tls), fault)
-        except Gone:
-            pass
+        except (Gone, ConnectionError, ssl.SSLError):
+            pass  # one of the two has left
         finally:
             with self._lock:
                 self._sockets.discard(client)

@@ -4,49 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
-#: Importing moto takes seconds on a busy machine.
-PATIENCE = 60.0
+# It chooses the port itself, since one that was free for us may not be so for it.
+_PROGRAM = """
+import sys
+from moto.server import ThreadedMotoServer
+
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()  # until whoever started it is gone
+"""
 
 
 @contextlib.contextmanager
 def moto_server() -> Iterator[str]:
     """The URL of a server that is empty at first."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    # Nothing of it is to be seen by the tests, and what whoever runs them has in AWS not by it.
+    # Nothing of what whoever runs the tests has in AWS is to be seen by it.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
+    with subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
-    )
-    try:
-        _wait_for(port, server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + PATIENCE
-    while True:
-        assert server.poll() is None, "moto's server has ended"
+    ) as server:
         try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except OSError:
-            assert time.monotonic() < until, "moto's server does not listen"
-            time.sleep(0.05)
-        else:
-            return
+            assert server.stdout is not None
+            port = server.stdout.readline().decode().strip()  # importing moto takes seconds
+            assert port, "moto's server has ended"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.kill()
 
 
 def dynamodb_options(url: str) -> dict[str, Any]:

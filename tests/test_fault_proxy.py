@@ -6,9 +6,8 @@ import random
 import socket
 import ssl
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,6 +35,7 @@ from tests.fault_proxy import (
     random_fault,
 )
 from tests.response_parts import MEDIA, ChunkedResponse
+from tests.waiting import wait_for
 from tests.wire import authority
 
 #: Further streams, since the client makes no more than five calls a second to one.
@@ -220,8 +220,8 @@ def test_the_client_gets_what_was_whole(service: Emulator, proxy: FaultProxy, ho
 
 
 def test_a_stall(service: Emulator, proxy: FaultProxy) -> None:
-    proxy.plan(Stall(AtMedia(3000), 0.2))
-    client = client_of(service, proxy, idle_timeout=0.05)
+    proxy.plan(Stall(AtMedia(3000), 1.5))
+    client = client_of(service, proxy, idle_timeout=0.5)
     with client.get_media("front-door", kvsfast.StartSelector.earliest()) as media:
         received, timeouts = b"", 0
         while True:
@@ -241,7 +241,7 @@ def test_a_stall(service: Emulator, proxy: FaultProxy) -> None:
 
 def test_a_stall_that_never_ends(service: Emulator, proxy: FaultProxy) -> None:
     proxy.plan(Stall(AtMedia(3000)))
-    client = client_of(service, proxy, idle_timeout=0.05)
+    client = client_of(service, proxy, idle_timeout=0.5)
     with client.get_media("front-door", kvsfast.StartSelector.earliest()) as media:
         with pytest.raises(kvsfast.TransportTimeout):
             while media.read(65536):
@@ -315,13 +315,6 @@ def listens(proxy: FaultProxy) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until, "it does not come to pass"
-        time.sleep(0.01)
-
-
 def test_nobody_listens(service: Emulator, proxy: FaultProxy) -> None:
     proxy.plan(RefuseConnections(2.0, Hangup()))
     with pytest.raises(kvsfast.TransportError):
@@ -347,7 +340,7 @@ def test_the_same_seed_invents_the_same() -> None:
 
 def test_many_faults_one_after_the_other(service: Emulator, proxy: FaultProxy) -> None:
     """Each ends in whole media or in an error of ours, and nothing is left open."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     dice = random.Random(7)
     client = client_of(service, proxy, connect_timeout=5.0, idle_timeout=5.0)
     outcomes: Counter[str] = Counter()
@@ -366,7 +359,7 @@ def test_many_faults_one_after_the_other(service: Emulator, proxy: FaultProxy) -
             assert numbers == whole and len(numbers) == service.stream(door).count, fault
     assert len(outcomes) > 2
     wait_for(lambda: proxy.open_connections == 0)
-    wait_for(lambda: threading.active_count() <= before)
+    wait_for(lambda: set(threading.enumerate()) <= before)
 
 
 def test_the_parts_are_all_known() -> None:

@@ -260,7 +260,7 @@ def test_deadline() -> None:
         peer.send(CHUNKED_HEAD + http_chunk(FIRST[:-1]))
         peer.until_closed()
 
-    with media_of(script, seconds=0.2) as media:
+    with media_of(script, seconds=1.5) as media:
         frames = media.frames()
         assert [bytes(next(frames)) for _ in FRAMES] == FRAMES
         for _ in range(2):

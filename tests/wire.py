@@ -24,7 +24,9 @@ from typing import Any, Self
 
 import trustme
 
-HANG = 30.0  # no test waits so long unless something hangs
+from kvsfast.emulator.tls import AcceptedSocket
+
+HANG = 60.0  # no test waits so long unless something hangs
 
 
 class Authority:
@@ -39,6 +41,7 @@ class Authority:
     def server_context(self, *names: str, **details: Any) -> ssl.SSLContext:
         """For a server of these names, by default those of loopback."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.sslsocket_class = AcceptedSocket
         self._ca.issue_cert(*(names or ("127.0.0.1", "localhost")), **details).configure_cert(context)
         return context
 
@@ -82,7 +85,8 @@ class Peer:
             with contextlib.suppress(OSError):  # the client closed without waiting for our notice
                 self.sock.unwrap()
             return
-        self.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):  # it has left already
+            self.sock.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -165,22 +169,30 @@ class Server:
 
 def read_request(sock: socket.socket) -> Request | None:
     """One request, or None if the client left."""
+    try:
+        return _request(sock)
+    except (ConnectionError, ssl.SSLError):
+        return None
+
+
+def _request(sock: socket.socket) -> Request:
     head = bytearray()
     while not head.endswith(b"\r\n\r\n"):
-        try:
-            byte = sock.recv(1)
-        except ConnectionError:
-            byte = b""
-        if not byte:
-            return None
-        head += byte
+        head += _received(sock, 1)
     line, _, rest = bytes(head).partition(b"\r\n")
     method, target, _ = line.decode().split(" ")
     headers = http.client.parse_headers(io.BytesIO(rest))
     body = bytearray()
     while len(body) < int(headers.get("Content-Length", 0)):
-        body += sock.recv(65536)
+        body += _received(sock, 65536)
     return Request(method, target, headers, bytes(body))
+
+
+def _received(sock: socket.socket, most: int) -> bytes:
+    data = sock.recv(most)
+    if not data:
+        raise ConnectionResetError("the client left inside its request")
+    return data
 
 
 def head(status: str = "200 OK", **headers: str) -> bytes:

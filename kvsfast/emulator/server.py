@@ -139,11 +139,6 @@ class HttpServer(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, address = super().get_request()
         if self._tls is not None:
-            try:
-                connection.getpeername()
-            except OSError:  # it has been reset already, and ssl would leave such a socket open
-                connection.close()
-                raise
             # The handshake is made by the connection's own thread.
             connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         with self._lock:

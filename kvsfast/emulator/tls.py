@@ -16,6 +16,7 @@ from kvsfast.errors import UsageError
 __all__ = [
     "CERTIFICATES",
     "TLS_VERSIONS",
+    "AcceptedSocket",
     "Certificate",
     "LocalAuthority",
     "send_fatal_alert",
@@ -36,6 +37,18 @@ _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _FORGED_RECORD = bytes.fromhex("170303 0020") + bytes(32)
 
 
+class AcceptedSocket(ssl.SSLSocket):
+    """Closes itself if the connection was reset before TLS begins. Python 3.11 has taken the descriptor from
+    the plain socket by then, and gives it to nobody."""
+
+    def getpeername(self) -> Any:
+        try:
+            return super().getpeername()
+        except OSError as error:
+            self.close()
+            raise ConnectionResetError("the client has reset the connection") from error
+
+
 class LocalAuthority:
     """A throw-away certificate authority and a server context for localhost, 127.0.0.1 and ::1.
 
@@ -49,6 +62,7 @@ class LocalAuthority:
         self._trustme = _import_trustme()
         self._authority = self._trustme.CA()
         self.server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server_context.sslsocket_class = AcceptedSocket
         self.server_context.minimum_version = _VERSIONS[version or "1.2"]
         if version is not None:
             self.server_context.maximum_version = _VERSIONS[version]

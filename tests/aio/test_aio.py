@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import resource
 import threading
 import time
@@ -28,6 +27,7 @@ from kvsfast import (
 from kvsfast.emulator import Emulator
 from kvsfast.emulator.faults import Cut, ErrorDocument
 from tests.mkv_writer import Block, service_fragment
+from tests.waiting import open_files
 from tests.wire import (
     CHUNKED_HEAD,
     HANG,
@@ -209,7 +209,7 @@ def test_a_frame_is_there_when_its_last_byte_is(tls: bool) -> None:
         run(main())
 
 
-def test_an_idle_timeout_and_then_more(service: Emulator) -> None:
+def test_an_idle_timeout_and_then_more() -> None:
     more = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -219,10 +219,10 @@ def test_an_idle_timeout_and_then_more(service: Emulator) -> None:
         peer.until_closed()
 
     async def main() -> None:
-        async with media_client(server, idle_timeout=0.4) as client, client.get_media("d", START) as media:
+        async with media_client(server, idle_timeout=1) as client, client.get_media("d", START) as media:
             frames = media.frames()
             for _ in range(2):
-                with pytest.raises(TransportTimeout, match=r"idle_timeout=0\.4 s; reading may go on"):
+                with pytest.raises(TransportTimeout, match=r"idle_timeout=1 s; reading may go on"):
                     await anext(frames)
             more.set()
             assert [bytes(frame) async for frame in media.frames()] == FRAMES * 4
@@ -237,7 +237,7 @@ def test_the_deadline_of_a_call() -> None:
         peer.until_closed()
 
     async def main() -> None:
-        async with media_client(server) as client, client.get_media("d", START, deadline=0.2) as media:
+        async with media_client(server) as client, client.get_media("d", START, deadline=2) as media:
             frames = media.frames()
             for expected in FRAMES * 4:
                 assert bytes(await anext(frames)) == expected
@@ -260,9 +260,9 @@ def test_deadline_and_cancellation_while_opening() -> None:
         closed.release()
 
     async def main() -> None:
-        async with media_client(server, idle_timeout=0.3) as client:
+        async with media_client(server, idle_timeout=1) as client:
             with pytest.raises(TransportTimeout, match="deadline"):
-                await client.get_media("door", START, deadline=0.1)
+                await client.get_media("door", START, deadline=0.5)
             asked.clear()
             task = asyncio.create_task(client.get_media("door", START))
             while not asked.is_set():
@@ -313,7 +313,7 @@ def test_the_fourth_connection_waits_its_turn(service: Emulator) -> None:
             with pytest.raises(kvsfast.ConnectionLimitExceededException):
                 await client.get_media("door", START)
             with pytest.raises(TransportTimeout, match="before the deadline"):
-                await client.get_media("door", START, wait=True, deadline=0.05)
+                await client.get_media("door", START, wait=True, deadline=0.3)
             fourth = asyncio.create_task(client.get_media("door", START, wait=True))
             await asyncio.sleep(0.02)
             assert not fourth.done()
@@ -472,6 +472,9 @@ def test_refusals_and_bad_input(service: Emulator) -> None:
 # -- many
 
 
+SHORT = 0.005
+
+
 class Callbacks:
     """The longest callback of an event loop, by the CPU time of its thread: on a busy machine the wall clock
     tells of others."""
@@ -497,15 +500,11 @@ class Callbacks:
         gc.unfreeze()
 
 
-def open_descriptors() -> int:
-    gc.collect()
-    return len(os.listdir("/dev/fd"))
-
-
 def test_two_hundred_streams_on_one_loop() -> None:
-    """No thread for each, nothing left behind, memory flat, and no callback of 5 ms."""
+    """No thread for each, nothing left behind, memory flat, and no callback of 5 ms: shown by one round of
+    ten, since on a busy machine a few are slower by themselves."""
     names = [f"stream-{i}" for i in range(200)]
-    before = open_descriptors()
+    before = open_files()
     longest: list[float] = []
     memory: list[int] = []
 
@@ -517,7 +516,7 @@ def test_two_hundred_streams_on_one_loop() -> None:
     async def main() -> None:
         async with client_of(local, threads=8) as client:
             await client.get_data_endpoint(names[0])  # loads what is loaded once
-            for _ in range(3):
+            while len(longest) < 3 or (min(longest) >= SHORT and len(longest) < 10):
                 with Callbacks() as callbacks:
                     reading = []
                     for name in names:
@@ -535,16 +534,9 @@ def test_two_hundred_streams_on_one_loop() -> None:
 
     with Emulator(dict.fromkeys(names, MEDIA), limits=False) as local:
         run(main(), debug=False)  # asyncio's checks take longer than what is measured
-    assert open_descriptors() <= before
-    assert memory[2] - memory[1] < 16 * 1024  # KiB; the first round fills pools
-    assert min(longest) < 0.005 * slowness()
-
-
-def slowness() -> float:
-    """How many times slower than usual this machine is, at least 1."""
-    began = time.thread_time()
-    sum(range(1_000_000))
-    return max(1.0, (time.thread_time() - began) / 0.02)
+    assert open_files() <= before
+    assert memory[2] - memory[1] < 48 * 1024  # KiB; the first round fills pools
+    assert min(longest) < SHORT
 
 
 def test_scripts_answer(service: Emulator) -> None:

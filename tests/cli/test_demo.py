@@ -21,7 +21,7 @@ def test_figures_and_file(capsys: pytest.CaptureFixture[str], tmp_path: Path, op
     shown = run(capsys, "demo", "--seconds", "1.5", "-o", target, "--json", *options)
     assert (shown.code, shown.err) == (0, "")
     *progress, summary = shown.records
-    assert [record["event"] for record in progress] == ["progress"]
+    assert {record["event"] for record in progress} == {"progress"}  # once a second
     # More than one pass of the clip, so that the loop is seen too.
     assert summary["fragments"] > 8
     assert summary["frames"] == 72 * summary["fragments"]

@@ -3,6 +3,7 @@ needed for that."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 from collections.abc import Iterator
@@ -32,13 +33,15 @@ def no_collector() -> Iterator[None]:
 def sockets_to(port: int) -> int:
     """Connections of this process that lead to a local port, by the kernel's table."""
     remote = f"0100007F:{port:04X}"
-    own = {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)}
+    own = set(_open_files())
     rows = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
     return sum(row[2] == remote and f"socket:[{row[9]}]" in own for row in rows)
 
 
-def _exists(fd: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{fd}")
+def _open_files() -> Iterator[str]:
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the service closes some meanwhile
+            yield os.readlink(f"/proc/self/fd/{fd}")
 
 
 @pytest.mark.usefixtures("no_collector")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import threading
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from kvsfast.consume.events import Idle, Reconnected
 from kvsfast.emulator import Emulator
 from kvsfast.emulator.faults import Cut, ErrorDocument, HttpError, Stall
 from tests.mkv_writer import Block, service_fragment
+from tests.waiting import wait_for
 from tests.wire import HANG
 
 START = StartSelector.earliest()
@@ -49,10 +49,11 @@ def nothing_stays_behind() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
     gc.collect()  # what was dropped without close warns, and warnings are errors
-    until = time.monotonic() + HANG
-    while left := {each for each in threading.enumerate() if each.name.startswith("kvsfast-")} - before:
-        assert time.monotonic() < until, left
-        time.sleep(0.01)
+
+    def left() -> set[threading.Thread]:
+        return {each for each in threading.enumerate() if each.name.startswith("kvsfast-")} - before
+
+    wait_for(lambda: not left())
 
 
 def client_of(service: Emulator, **keywords: Any) -> Client:
@@ -98,16 +99,14 @@ def test_frames_and_events() -> None:
 
 def test_streams_take_turns() -> None:
     """A stream that has much to give does not keep one that has little from its own."""
-    large, small = media(400_000, 400_000, count=40), media(100, count=40)
-    with Emulator({"large": large, "small": small}) as service:
-        client = client_of(service)
-        consumers = consumers_of(client, ["large", "small"], until=Until(fragments=40))
-        order = []
-        with kvsfast.consume_many(consumers) as group:
+    large, small = media(400_000, 400_000), media(100)
+    seen: Counter[str] = Counter()
+    with Emulator({"large": large, "small": small}, loop=True) as service:
+        with kvsfast.consume_many(consumers_of(client_of(service), ["large", "small"], until=None)) as group:
             for consumer, _ in group:
-                order.append(consumer.stream)
-    assert Counter(order) == {"large": 40, "small": 40}
-    assert order.index("small") < 40 and len(order) - order[::-1].index("large") > 40
+                seen[consumer.stream] += 1
+                if min(seen["large"], seen["small"]) == 40:  # the large one never ends
+                    break
 
 
 def test_the_troubles_of_three_hundred_streams_stay_their_own() -> None:
@@ -122,7 +121,7 @@ def test_the_troubles_of_three_hundred_streams_stay_their_own() -> None:
         service.poison(poisoned, service.stream(poisoned).fragments()[3].number, Cut("reset"))
         service.faults.plan(stalled, Stall(fragment=2), times=1)
         service.configure(refused, refusal=HttpError("NotAuthorizedException"))
-        client = client_of(service, idle_timeout=0.5)
+        client = client_of(service, idle_timeout=2.0)
         consumers = [
             client.consume(
                 name,
@@ -147,7 +146,7 @@ def test_the_troubles_of_three_hundred_streams_stay_their_own() -> None:
                     service.recreate_stream(anew, SMALL)
             running = [each for each in threading.enumerate() if each.name.startswith("kvsfast-many")]
             assert len(running) <= 4
-        assert service.open_connections(stalled) <= 1
+        wait_for(lambda: service.open_connections(stalled) == 0)
     assert threads == {threading.get_ident()}
     assert failed == {poisoned: "ResumeFailed", refused: "NotAuthorizedException"}
     assert set(map(type, events[stalled])) >= {Idle, Reconnected}

@@ -236,7 +236,7 @@ def test_on_sockets(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kvsfast.opening.shared_limiter", Limiter(calls_per_second=1000))
         with Emulator({"door": MEDIA}, faults=RandomFaults(seed), limits=False) as service:
-            client = Client(config=Config(proxies={}), idle_timeout=0.1, **service.client_options())
+            client = Client(config=Config(proxies={}), idle_timeout=0.3, **service.client_options())
             stream = service.stream("door")
             numbers = [stream.fragment(index).number for index in range(10)]
             with SqliteCheckpoints(path, synchronous="OFF") as store:

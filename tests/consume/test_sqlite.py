@@ -318,24 +318,25 @@ def test_killed_at_any_moment(path: Path) -> None:
     """What save() returned for is there, and at most the one under way beside it."""
     dice = random.Random(4)
     last = 0
-    for _ in range(25):
+    for _ in range(16):
         process = subprocess.Popen(
             [sys.executable, "-c", SAVER, str(path)], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         began = process.stdout.readline()
         assert began in (f"from {last}\n", f"from {last + 1}\n")
+        lines = [process.stdout.readline()] if dice.random() < 0.5 else []
         time.sleep(dice.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        lines = [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+        lines += [line for line in process.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
         process.stdout.close()
         last = int((lines or [began.removeprefix("from ")])[-1])
         with SqliteCheckpoints(path) as store:
             kept = store.load("front-door")
         assert int(kept.fragment_number if kept else 0) in (last, last + 1)
         last = int(kept.fragment_number if kept else 0)
-    assert last > 25
+    assert last >= 5
 
 
 def test_a_former_owner_is_refused_over_processes(path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
 import socket
 import threading
@@ -15,12 +14,10 @@ import pytest
 from kvsfast.emulator import Emulator, ManualClock
 from tests.emulator import mkv
 from tests.emulator.conftest import raw_get_media
-from tests.emulator.test_lifecycle import open_files
 from tests.emulator.wire import dissect, http_chunks
+from tests.waiting import PATIENCE, nothing_stays_behind, open_files, wait_for
 
 CROWD = 200
-#: The service promises to be gone after a second; a busy machine gets more.
-PATIENCE = 20.0
 
 
 def connect(service: Emulator, stack: contextlib.ExitStack, count: int) -> list[socket.socket]:
@@ -54,9 +51,9 @@ def read_together(socks: list[socket.socket], until: bytes | None = None) -> lis
 
 
 def test_a_crowd_is_fed_and_ends() -> None:
-    threads, files = threading.active_count(), open_files()
     clock = ManualClock()
-    with contextlib.ExitStack() as stack:
+    with nothing_stays_behind(), contextlib.ExitStack() as stack:
+        threads = set(threading.enumerate())
         service = stack.enter_context(Emulator({"s": []}, limits=False, clock=clock, idle_seconds=60.0))
         socks = connect(service, stack, CROWD)
         clock.wait_for_sleepers(CROWD)
@@ -73,16 +70,15 @@ def test_a_crowd_is_fed_and_ends() -> None:
             assert [document.number for document in documents] == [each.number for each in camera.sent]
         service.close()
         assert service.open_connections("s") == 0
-        assert threading.active_count() == threads
-    assert open_files() == files
+        assert set(threading.enumerate()) <= threads
 
 
 @pytest.mark.parametrize("state", ["waiting", "sending", "stalled", "unread"])
 def test_the_service_closes_under_a_crowd(state: str) -> None:
     """Whatever its responses are busy with, nothing is waited for."""
-    threads, files = threading.active_count(), open_files()
+    threads = set(threading.enumerate())
     source = mkv.clip(2, length=100_000) if state == "unread" else mkv.clip(2)
-    with contextlib.ExitStack() as stack:
+    with nothing_stays_behind(), contextlib.ExitStack() as stack:
         service = stack.enter_context(
             Emulator(
                 {"s": source},
@@ -102,10 +98,9 @@ def test_the_service_closes_under_a_crowd(state: str) -> None:
         assert service.open_connections("s") == CROWD
         started = time.monotonic()
         service.close()
-        assert time.monotonic() - started < PATIENCE
+        assert time.monotonic() - started < PATIENCE  # that it does not wait for any of them
         assert service.open_connections("s") == 0
-        assert threading.active_count() == threads
-    assert open_files() == files
+        assert set(threading.enumerate()) <= threads
 
 
 def test_clients_that_leave_free_their_slots() -> None:
@@ -114,8 +109,5 @@ def test_clients_that_leave_free_their_slots() -> None:
         for _ in range(2):
             with contextlib.ExitStack() as stack:
                 read_together(connect(service, stack, CROWD), b"CONTINUATION_TOKEN")
-            deadline = time.monotonic() + PATIENCE
-            while service.open_connections("s") and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert service.open_connections("s") == 0
-        assert os.path.isdir("/proc") is False or open_files() < CROWD
+            wait_for(lambda: service.open_connections("s") == 0)
+        assert open_files() < CROWD

@@ -295,4 +295,4 @@ def test_the_service_closes_while_responses_stall() -> None:
         for sock in socks:
             with contextlib.suppress(ConnectionError):
                 read_all(sock)
-    assert not [thread for thread in threading.enumerate() if "kvsfast" in thread.name]
+    assert not [thread for thread in threading.enumerate() if thread.name == "kvsfast-emulator"]

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
 import socket
 import threading
 import time
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,18 +15,16 @@ from kvsfast.errors import UsageError
 from tests.emulator import mkv
 from tests.emulator.conftest import connected, raw_get_media
 from tests.emulator.wire import read_all
-
-
-def open_files() -> int:
-    gc.collect()
-    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").is_dir() else 0
+from tests.waiting import nothing_stays_behind
 
 
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("pace", ["max", "realtime"])
 def test_nothing_is_left(tls: bool, pace: str) -> None:
-    threads, files = threading.active_count(), open_files()
-    with Emulator({"s": mkv.clip(3)}, tls=tls, pace=pace, loop=True, limits=False) as service:  # type: ignore[arg-type]
+    with contextlib.ExitStack() as everything:
+        everything.enter_context(nothing_stays_behind())
+        options: dict[str, Any] = {"tls": tls, "pace": pace, "loop": True, "limits": False}
+        service = everything.enter_context(Emulator({"s": mkv.clip(3)}, **options))
         with contextlib.ExitStack() as stack:
             reading = [stack.enter_context(connected(service, service.media_endpoint_url)) for _ in range(3)]
             idle = stack.enter_context(connected(service, service.endpoint_url))
@@ -40,8 +36,6 @@ def test_nothing_is_left(tls: bool, pace: str) -> None:
             for sock in reading:
                 with contextlib.suppress(ConnectionError):
                     read_all(sock)
-    assert threading.active_count() == threads
-    assert open_files() == files
 
 
 def test_clients_that_leave_are_no_errors(caplog: pytest.LogCaptureFixture) -> None:
@@ -68,11 +62,9 @@ def test_closing_twice_and_before_the_start() -> None:
 def test_a_port_of_ones_own() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        threads, files = threading.active_count(), open_files()
         for ports in ({"port": port}, {"media_port": port}):
-            with pytest.raises(OSError, match="in use"):
+            with nothing_stays_behind(), pytest.raises(OSError, match="in use"):
                 Emulator({"s": mkv.clip(1)}, tls=True, **ports).start()
-        assert (threading.active_count(), open_files()) == (threads, files)
     with Emulator({"s": mkv.clip(1)}, port=port) as service:
         assert service.endpoint_url == f"http://127.0.0.1:{port}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -31,6 +30,7 @@ from kvsfast.errors import UsageError
 from tests.emulator import mkv
 from tests.emulator.conftest import Sdk, connected, raw_get_media
 from tests.emulator.wire import dissect, http_chunks, read_all
+from tests.waiting import wait_for
 
 MakeSdk = Callable[..., Sdk]
 
@@ -253,8 +253,7 @@ def test_a_response_that_only_waits_for_a_poisoned_fragment_does_not_heal_it(
                 if not waits_only:
                     clock.advance(0.2)
                     assert error_in(payload.read()) == 5000
-            while service.open_connections("s"):
-                time.sleep(0.01)
+            wait_for(lambda: service.open_connections("s") == 0)
 
 
 def test_other_poisons(service: Emulator, sdk: MakeSdk) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import select
 import socket
 import ssl
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +15,7 @@ import pytest
 from botocore.exceptions import SSLError
 
 from kvsfast.emulator import Emulator
-from kvsfast.emulator.tls import Certificate, TlsVersion
+from kvsfast.emulator.tls import Certificate, LocalAuthority, TlsVersion
 from kvsfast.errors import UsageError
 from tests.emulator import mkv
 from tests.emulator.conftest import Sdk, connected, raw_get_media
@@ -121,3 +124,19 @@ def test_without_trustme_the_error_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "trustme", None)
     with pytest.raises(UsageError, match=r"pip install 'kvsfast\[tls\]'"):
         Emulator({"s": mkv.clip(1)}, tls=True).start()
+
+
+def test_a_client_that_resets_before_tls_begins_leaves_no_socket(recwarn: pytest.WarningsRecorder) -> None:
+    """Between accept and wrap_socket, which then has taken the descriptor from the plain socket."""
+    authority = LocalAuthority()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        select.select([accepted], [], [], 30)
+        with pytest.raises(ConnectionResetError):
+            authority.server_context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
+    authority.close()
+    gc.collect()
+    assert not [str(each.message) for each in recwarn if each.category is ResourceWarning]
