@@ -34,11 +34,16 @@ _tables = itertools.count()
 MakeStore = Callable[..., DynamoCheckpoints]
 
 
+@pytest.fixture(scope="module")
+def session() -> boto3.session.Session:
+    """One for all, since it takes its time to read the service's model."""
+    return boto3.session.Session()
+
+
 @pytest.fixture
-def make_store(dynamodb_url: str) -> Iterator[MakeStore]:
+def make_store(dynamodb_url: str, session: boto3.session.Session) -> Iterator[MakeStore]:
     """Makes stores on one new table."""
     made: list[DynamoCheckpoints] = []
-    session = boto3.session.Session()  # one, since it takes its time to read the service's model
     table = f"table-{next(_tables)}"
 
     def make(**options: Any) -> DynamoCheckpoints:

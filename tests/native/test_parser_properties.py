@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 EXAMPLES = os.environ.get("KVSFAST_EXAMPLES")
 
 thorough = settings(
-    max_examples=int(EXAMPLES or 100),
+    max_examples=int(EXAMPLES or 30),
     derandomize=EXAMPLES is None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
