@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 #: Bytes asked of the kernel at a time, at most.
-RECEIVE = 128 * 1024
+RECEIVE = 192 * 1024
 _LEAST_RECEIVE = 16 * 1024 + 256  # a record (RFC 8446, section 5.2)
 
 _CUT = "the connection ended without TLS' close_notify: what came may have been cut"
