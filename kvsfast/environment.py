@@ -24,10 +24,13 @@ from kvsfast.errors import CredentialsError, UsageError
 from kvsfast.faults import credentials_errors, errors_of_botocore
 from kvsfast.forking import survive_fork
 from kvsfast.options import OptionChanges, check_url
-from kvsfast.protocols import Credentials, CredentialsProvider, EndpointOptions
+from kvsfast.protocols import Credentials, CredentialsProvider, EndpointOptions, Request
 from kvsfast.retry import AdaptiveRetry, StandardRetry
+from kvsfast.service_clock import ServiceClock
+from kvsfast.signer import SigV4
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSPreparedRequest
     from mypy_boto3_kinesisvideo import KinesisVideoClient
 
 _DATA_ENDPOINT = re.compile(r"[a-z]-[0-9a-f]{8}\.kinesisvideo\.", re.IGNORECASE)
@@ -72,6 +75,8 @@ class Environment:
             raise UsageError(f"config is {config!r}, expected botocore.config.Config")
         self.endpoint_url = endpoint_url
         self.config = config or Config()
+        #: What requests are signed by.
+        self.clock = ServiceClock()
         self._clients: OrderedDict[Hashable, KinesisVideoClient] = OrderedDict()
         self.after_fork()
         survive_fork(self)
@@ -155,7 +160,19 @@ class Environment:
                 config=self.config.merge(Config(**changes)),
             )
         _refuse_data_endpoint("the configured endpoint of kinesisvideo", client.meta.endpoint_url)
+        client.meta.events.register("before-send.kinesis-video.GetDataEndpoint", self._sign_again)
         return client
+
+    def _sign_again(self, request: AWSPreparedRequest, **_: Any) -> None:
+        """Botocore signs by the system's clock. Where that is known to be off, we sign instead."""
+        if not self.clock.ahead or "Authorization" not in request.headers:
+            return
+        headers = {name: _text(value) for name, value in request.headers.items()}
+        body = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+        ours = Request(request.method, request.url, headers, body)
+        SigV4(self.clock.now).sign(ours, self.credentials(), region=self.region, service="kinesisvideo")
+        for name, value in ours.headers.items():
+            request.headers[name] = value
 
     def user_agent(self) -> str:
         """Botocore's own, or the configured one, and ours."""
@@ -327,6 +344,10 @@ def _refuse_data_endpoint(argument: str, url: str) -> None:
             f"{argument} is {url!r}, which looks like a data endpoint; endpoint_url is where GetDataEndpoint "
             "is asked, and a data endpoint goes into media_endpoint_url"
         )
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("latin-1")
 
 
 def _bounded(seconds: float) -> float | None:

@@ -68,7 +68,10 @@ class Opener:
     endpoints: DataEndpoints
     transport: Transport
     user_agent: str
-    signer: Signer = field(default_factory=SigV4)
+    signer: Signer = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signer", SigV4(self.environment.clock.now))
 
     def data_endpoint(self, stream: str, options: Options) -> Steps[str]:
         """The URL that GetDataEndpoint tells, or told."""
@@ -100,6 +103,7 @@ class _Call:
         self.asked = replace(options.endpoint_options, stream=stream)
         self.endpoint_is_known = False
         self.endpoint_was_asked_again = False
+        self.clock_was_set = False
         self.log = CallLog(log, options.log)
 
     def open(self, body: bytes) -> Steps[tuple[HttpBody, dict[str, Any]]]:
@@ -254,7 +258,8 @@ class _Call:
             raise TransportTimeout("the retry policy holds the attempt past the deadline", retryable=False)
 
     def delay_after(self, attempt: int, error: KvsFastError) -> float | None:
-        """Seconds until the next attempt, or None. A suspect endpoint is asked for again, once, at once."""
+        """Seconds until the next attempt, or None. At once, but once, a suspect endpoint is asked for again,
+        or a clock that is off made up for."""
         delay = self.options.retry.delay(attempt, error)
         if delay is not None and not (isinstance(delay, int | float) and delay >= 0):
             raise UsageError(
@@ -265,6 +270,14 @@ class _Call:
         if may_have_moved and not self.endpoint_was_asked_again:
             self.endpoint_was_asked_again = True
             self.opener.endpoints.forget(self.asked)
+            if attempt < self.options.retry.max_attempts:
+                return 0.0
+        if (
+            self.options.correct_clock
+            and not self.clock_was_set
+            and self.opener.environment.clock.learn(error)
+        ):
+            self.clock_was_set = True
             if attempt < self.options.retry.max_attempts:
                 return 0.0
         return delay

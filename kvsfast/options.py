@@ -64,6 +64,8 @@ class Options:
     retry: RetryPolicy = field(default_factory=StandardRetry)
     #: Whether to wait for one of the stream's three connections; else the fourth is an error at once.
     wait: bool = False
+    #: Whether a refusal that tells that this machine's clock is off is tried again by the service's time.
+    correct_clock: bool = True
     #: Whether a body that ends inside an element raises TruncatedMedia.
     strict: bool = False
     #: What the parser may be made to hold.
@@ -91,7 +93,7 @@ class Options:
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
                 raise UsageError(f"{name} is {value!r}, expected seconds greater than 0 (math.inf: no limit)")
-        for name in ("wait", "strict"):
+        for name in ("wait", "correct_clock", "strict"):
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"{name} is {getattr(self, name)!r}, expected True or False")
         if not isinstance(self.limits, Limits):
@@ -139,6 +141,7 @@ class OptionChanges(TypedDict, total=False):
     deadline: float
     retry: RetryPolicy
     wait: bool
+    correct_clock: bool
     strict: bool
     limits: Limits
     endpoint_resolver: EndpointResolver | None

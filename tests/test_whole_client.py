@@ -10,6 +10,7 @@ import json
 import math
 import threading
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,18 @@ from kvsfast import (
 from kvsfast.emulator import Clock, Emulator
 from kvsfast.limiter import Limiter
 from tests.mkv_writer import Block, service_fragment
-from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Peer, Proxy, Server, authority, http_chunk, respond
+from tests.wire import (
+    CHUNKED_HEAD,
+    HANG,
+    LAST_CHUNK,
+    Peer,
+    Proxy,
+    Server,
+    authority,
+    head,
+    http_chunk,
+    respond,
+)
 
 MEDIA = service_fragment(frames=[Block(b"frame", keyframe=True)])
 KEYS: dict[str, Any] = {
@@ -252,15 +264,76 @@ def test_a_deadline_interrupts_a_head_that_trickles_in(face: str) -> None:
 @pytest.mark.parametrize(
     ("offset", "words"), [(600, "Signature expired"), (-600, "Signature not yet current")]
 )
-def test_a_clock_that_is_off_is_told_and_not_corrected(offset: float, words: str, face: str) -> None:
+def test_a_clock_that_is_off_may_be_told_instead(offset: float, words: str, face: str) -> None:
     """The service's clock is ten minutes off ours, and it allows five."""
     with Emulator({"door": MEDIA}, clock=Clock(offset)) as service:
         keywords = {**service.client_options(), "media_endpoint_url": service.media_endpoint_url}
         with pytest.raises(ServiceError, match=words) as caught:
-            frames(face, **keywords)
+            frames(face, correct_clock=False, **keywords)
     error = caught.value
     assert (error.code, error.status, error.retryable) == ("InvalidSignatureException", 403, False)
     assert error.response["ResponseMetadata"]["RetryAttempts"] == 0
+
+
+@both_faces
+@pytest.mark.parametrize("offset", [600, -600])
+def test_a_clock_that_is_off_is_made_up_for(
+    offset: float, face: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both requests are signed by the service's time: botocore's for the endpoint, and ours."""
+    with Emulator({"door": MEDIA}, clock=Clock(offset)) as service:
+        assert frames(face, **service.client_options())
+        assert frames(face, media_endpoint_url=service.media_endpoint_url, **service.client_options())
+    told = [record.getMessage() for record in caplog.records if record.name == "kvsfast.service_clock"]
+    assert [text.startswith(f"the service's clock is {offset:+}"[:-2]) for text in told] == [True, True]
+
+
+def test_it_is_made_up_for_once() -> None:
+    """All further calls of the client are signed by the service's time at once, whatever the stream."""
+    streams = {"door": MEDIA, "gate": MEDIA}
+    with Emulator(streams, clock=Clock(-600)) as service, Client(**service.client_options()) as client:
+        attempts = []
+        for stream in ("door", "door", "gate"):
+            with client.get_media(stream, StartSelector.earliest()) as media:
+                attempts.append(media.response_metadata["RetryAttempts"])
+                assert list(media.fragments())
+    assert attempts == [1, 0, 0]  # the first question for an endpoint was refused
+
+
+REFUSED = {
+    "by another code": ("SomethingElse", "Signature expired: 1 is now earlier than 2", True),
+    "for another reason": ("AccessDeniedException", "not authorized", False),
+    "without words": ("RequestTimeTooSkewed", "", True),
+}
+
+
+@pytest.mark.parametrize(("code", "words", "is_corrected"), REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("date", ["off", "right", "none", "nonsense"])
+def test_when_the_clock_is_taken_to_be_off(code: str, words: str, is_corrected: bool, date: str) -> None:
+    told = {
+        "off": {"Date": format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)},
+        "right": {"Date": format_datetime(datetime.now(UTC), usegmt=True)},
+        "none": {},
+        "nonsense": {"Date": "yesterday"},
+    }[date]
+
+    def refuse(peer: Peer) -> None:
+        body = json.dumps({"message": words}).encode()
+        headers = {"x-amzn-ErrorType": code, "Content-Length": str(len(body)), **told}
+        peer.send(head("403 Forbidden", **headers) + body)
+
+    with Server(refuse, serve) as server:
+        if is_corrected and date == "off":
+            assert frames("blocking", media_endpoint_url=server.url) == [b"frame"]
+            first, second = (
+                datetime.strptime(request.headers["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
+                for request in server.requests
+            )
+            assert timedelta(minutes=59) < second - first < timedelta(minutes=61)
+        else:
+            with pytest.raises(ServiceError):
+                frames("blocking", media_endpoint_url=server.url)
+            assert len(server.requests) == 1
 
 
 # -- credentials
