@@ -152,11 +152,17 @@ class _Call:
             raise TransportTimeout("the deadline passed before the request was sent", retryable=False)
         self.log.request(request)
         transport = options.transport or self.opener.transport
-        response = transport.send(
-            request,
-            connect_timeout=min(left, options.connect_timeout),
-            response_timeout=min(left, options.idle_timeout),
-        )
+        try:
+            response = transport.send(
+                request,
+                connect_timeout=min(left, options.connect_timeout),
+                response_timeout=min(left, options.idle_timeout),
+            )
+        except TransportTimeout as error:
+            if left > min(options.connect_timeout, options.idle_timeout) and time.monotonic() < self.deadline:
+                raise
+            message = f"the deadline passed before the call was answered: {error}"
+            raise TransportTimeout(message, retryable=False) from error
         try:
             self.log.response(response)
             if options.after_response is not None:
