@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from kvsfast._native.chunked import ReceiveBuffer
+    from kvsfast._native.delivery import Delivery
+    from kvsfast._native.intake import Intake, Turnstile
     from kvsfast.errors import TransportTimeout
 
 #: Receives in a row before others get their turn: with TLS at most 16 KiB each, else 64.
@@ -29,16 +31,29 @@ class Body(Protocol):
     def close(self) -> None: ...
     def never_wait(self) -> None: ...
     def fileno(self) -> int: ...
+    def intake(
+        self,
+        turnstile: Turnstile,
+        delivery: Delivery,
+        *,
+        receives: int,
+        wait_begins: Callable[[], None],
+        wait_ends: Callable[[], None],
+    ) -> Intake: ...
     @property
     def patience(self) -> float: ...
+    def patient_until(self, now: float) -> float: ...
     def timed_out(self) -> TransportTimeout: ...
 
 
 class TurnSource:
     """A body that fills a few times in a row, and then wants to be asked again."""
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, turnstile: Turnstile) -> None:
         self._body = body
+        self._turnstile = turnstile
+        #: As of the body: when a wait that begins at a time of ``time.monotonic`` has taken too long.
+        self.patient_until = body.patient_until
         self._left = TURN
         body.never_wait()
 
@@ -58,6 +73,14 @@ class TurnSource:
             raise BlockingIOError("it is the turn of others")
         self._left -= 1
         return self._body.fill()
+
+    def intake(
+        self, delivery: Delivery, *, wait_begins: Callable[[], None], wait_ends: Callable[[], None]
+    ) -> Intake:
+        """The short way from the socket to the items of ``delivery``, which walks this stream."""
+        return self._body.intake(
+            self._turnstile, delivery, receives=TURN, wait_begins=wait_begins, wait_ends=wait_ends
+        )
 
     def begin_turn(self) -> bool:
         """After a BlockingIOError: fill again. True: at once, when others had their turn. False: when the

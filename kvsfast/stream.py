@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
+from kvsfast._native.intake import Intake, Turnstile
 from kvsfast._native.iterators import EventIterator, FragmentIterator, FrameIterator, SelectedIterator
 from kvsfast._native.parser import FragmentParser
 from kvsfast._native.selection import Selection
@@ -31,6 +31,7 @@ from kvsfast.shapes import GetMediaOutput
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from kvsfast._native.delivery import Delivery
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.errors import InStreamError, MediaError
     from kvsfast.model import TrackType
@@ -68,9 +69,8 @@ class MediaReader:
         self._buffer: ReceiveBuffer | None = None
         self._failure: Exception | None = None
         self._is_at_end = False
-        self._is_closed = False
         self._born = generation()
-        self._busy = threading.Lock()
+        self._turnstile = Turnstile()
 
     # -- the four ways of reading
 
@@ -156,7 +156,7 @@ class MediaReader:
         what. UsageError: the source cannot be read so."""
         if not isinstance(self._source, HttpBody):
             raise UsageError("only a response that nobody reads ahead can be read without waiting")
-        self._source = source = TurnSource(self._source)
+        self._source = source = TurnSource(self._source, self._turnstile)
         return source
 
     # -- lifecycle
@@ -164,19 +164,19 @@ class MediaReader:
     @property
     def closed(self) -> bool:
         """Whether ``close`` was called."""
-        return self._is_closed
+        return self._turnstile.is_shut
 
     def close(self) -> None:
         """End reading and give the source back. Idempotent, from any thread: a blocked reader gets
         StreamClosed."""
-        self._is_closed = True
+        self._turnstile.is_shut = True
         self._source.shutdown()
         if self._born != generation():
-            self._busy = threading.Lock()  # whoever holds it does not exist in this process
+            self._turnstile.leave()  # whoever is inside does not exist in this process
         self._close_source()
 
     def __enter__(self) -> Self:
-        if self._is_closed:
+        if self._turnstile.is_shut:
             raise UsageError("the stream is closed")
         return self
 
@@ -186,12 +186,12 @@ class MediaReader:
         self.close()
 
     def _fill(self) -> bool:
-        if not self._busy.acquire(blocking=False):
+        if not self._turnstile.enter():
             raise UsageError(
                 "the stream is being read by another thread; a reader serves one thread at a time"
             )
         try:
-            if self._is_closed:
+            if self._turnstile.is_shut:
                 raise StreamClosed
             if self._born != generation():
                 raise UsageError("the stream belongs to the process that opened it; open one after the fork")
@@ -204,29 +204,29 @@ class MediaReader:
             except (TransportTimeout, BlockingIOError):
                 raise  # nothing was lost, and reading may go on
             except Exception as error:  # of the wire, or of the user's own source
-                if self._is_closed:
+                if self._turnstile.is_shut:
                     raise StreamClosed from error
                 self._failure = error
                 self._source.close()
                 raise
-            if self._is_closed:
+            if self._turnstile.is_shut:
                 raise StreamClosed
             if not more:
                 self._is_at_end = True
                 self._source.close()
             return more
         finally:
-            self._busy.release()
-            if self._is_closed:
+            self._turnstile.leave()
+            if self._turnstile.is_shut:
                 self._close_source()
 
     def _close_source(self) -> None:
         """Unless a reader is inside: then the reader does it on its way out."""
-        if self._busy.acquire(blocking=False):
+        if self._turnstile.enter():
             try:
                 self._source.close()
             finally:
-                self._busy.release()
+                self._turnstile.leave()
 
     def _enter(self, mode: str) -> None:
         if self._mode and self._mode != mode:
@@ -236,7 +236,7 @@ class MediaReader:
         self._mode = mode
 
     def _parser_for(self, mode: str) -> FragmentParser:
-        if self._is_closed:
+        if self._turnstile.is_shut:
             raise UsageError("the stream is closed")
         self._enter(mode)
         if self._parser is None:
@@ -252,7 +252,7 @@ class MediaReader:
         return self._parser
 
     def _raw_buffer(self) -> ReceiveBuffer:
-        if self._is_closed:
+        if self._turnstile.is_shut:
             raise StreamClosed
         self._enter("read")
         if self._buffer is None:
@@ -335,6 +335,7 @@ class HttpBody:
         self._received = 0
         self._decoder: BodyDecoder | None = None
         self._broken: TransportError | None = None
+        self._failed: OSError | None = None
         self._is_closed = False
         self._born = generation()
         response.set_timeout(idle_timeout)
@@ -368,10 +369,15 @@ class HttpBody:
             else:
                 decoder.receive_eof()
         except TransportError as error:
-            self._broken = error  # for the next time: there may be media in front of what is broken
-        if decoder.is_complete or self._broken is not None:
+            self.broke(error)
+        if decoder.is_complete:
             self.close()  # at once: the reader may be in no hurry to ask for more
         return True
+
+    def broke(self, error: TransportError) -> None:
+        """The framing is broken: raised by the next ``fill``, since there may be media in front of it."""
+        self._broken = error
+        self.close()
 
     # -- for who waits for many sockets at once
 
@@ -384,10 +390,43 @@ class HttpBody:
         """The descriptor that becomes readable when ``fill`` is worth another try."""
         return self._response.fileno()
 
+    def intake(
+        self,
+        turnstile: Turnstile,
+        delivery: Delivery,
+        *,
+        receives: int,
+        wait_begins: Callable[[], None],
+        wait_ends: Callable[[], None],
+    ) -> Intake:
+        """The short way into a parser. After ``never_wait`` and ``attach``; the bytes that came with the head
+        are for ``fill``."""
+        assert self._decoder is not None, "attach comes first"
+        return Intake(
+            delivery,
+            self._decoder,
+            turnstile,
+            self,
+            self._recv_into,
+            self._response.pending,
+            receives=receives,
+            wait_begins=wait_begins,
+            wait_ends=wait_ends,
+        )
+
+    def failed(self, error: OSError) -> None:
+        """A receive failed elsewhere: raised by the next ``fill``, since the kernel tells it only once."""
+        self._failed = error
+
     @property
     def patience(self) -> float:
         """How long to wait for the next bytes, in seconds from now."""
-        return min(self._idle_timeout, max(0.0, self._deadline - time.monotonic()))
+        now = time.monotonic()
+        return max(0.0, self.patient_until(now) - now)
+
+    def patient_until(self, now: float) -> float:
+        """When a wait that begins ``now`` has taken too long."""
+        return min(now + self._idle_timeout, self._deadline)
 
     def timed_out(self) -> TransportTimeout:
         """What a wait that took all of ``patience`` ends with."""
@@ -408,6 +447,8 @@ class HttpBody:
             self._buffer.release()
             raise BlockingIOError("nothing more is there")
         try:
+            if self._failed is not None:
+                raise self._failed
             if self._may_wait:
                 return self._recv_into(self._buffer)
             room = len(self._buffer)
@@ -421,8 +462,10 @@ class HttpBody:
             self._buffer.release()
             raise self.timed_out() from error
         except OSError as error:
+            decoder = self._decoder
+            received = 0 if decoder is None else decoder.wire_bytes
             raise TransportError(
-                f"the connection broke after {self._received} bytes of the body: {error}"
+                f"the connection broke after {received} bytes of the body: {error}"
             ) from error
 
     def shutdown(self) -> None:

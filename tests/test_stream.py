@@ -440,7 +440,7 @@ def test_two_readers_at_once_are_refused() -> None:
 
         reader = threading.Thread(target=read)
         reader.start()
-        while not media._busy.locked():
+        while not media._turnstile.is_taken:
             time.sleep(0.001)
         with pytest.raises(UsageError, match="read by another thread"):
             next(media.frames())

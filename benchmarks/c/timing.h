@@ -9,14 +9,14 @@
 
 enum { WINDOW = 65536 }; /* what one receive brings */
 
-static double cpu_seconds(void)
+static inline double cpu_seconds(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static uint8_t *read_file(const char *path, size_t *size)
+static inline uint8_t *read_file(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
     if (!file || fseek(file, 0, SEEK_END)) {
@@ -34,7 +34,7 @@ static uint8_t *read_file(const char *path, size_t *size)
     return data;
 }
 
-static void print_seconds(const char *name, const double *seconds, int n)
+static inline void print_seconds(const char *name, const double *seconds, int n)
 {
     printf("\"%s\": [", name);
     for (int i = 0; i < n; i++)

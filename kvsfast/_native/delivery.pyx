@@ -13,7 +13,7 @@ found)`` and ``saw_frame()`` are told. Whatever else it wants, it says by settin
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
 from kvsfast._native.frames cimport (
@@ -37,18 +37,6 @@ DATA = _DATA        # the parser needs more bytes
 OVER = _OVER        # the response is over, or there is none
 LOOK = _LOOK        # the gate wants something
 
-cdef enum:
-    _ITEM
-    _DATA
-    _OVER
-    _LOOK
-
-cdef struct Seen:
-    int64_t time
-    uint64_t digest
-    uint64_t size
-
-
 @cython.final
 cdef class Delivery:
     """Items of one mode ("fragments", "frames" or "events") from one response after the other. Does no I/O.
@@ -56,24 +44,6 @@ cdef class Delivery:
     ``use(parser)`` begins a response, ``drop()`` ends it. ``step()`` walks on and says what there is: ITEM, DATA,
     OVER or LOOK; it raises what ended the media. ``max_frames``: of one fragment in its frames, whose digests are held.
     """
-
-    cdef object gate
-    cdef readonly str mode
-    cdef readonly Selection selection
-    cdef bint gives_frames, gives_events
-    cdef public bint look           # the gate is to be asked before anything else is given
-    cdef FragmentParser parser
-    cdef object item                # to be handed over next
-    cdef bint item_ends             # it is a fragment, or the end of one
-    cdef bint saw_frame
-    # the open fragment
-    cdef bint dropping              # it was handed over in full before
-    cdef uint64_t index             # of its next frame in this response
-    cdef bint told                  # of a mismatch in this response
-    # what of it was handed over, in all responses
-    cdef str number
-    cdef Seen *seen                 # owned
-    cdef uint64_t count, room, max_frames
 
     def __init__(self, gate, str mode not None, Selection selection not None, uint64_t max_frames):
         if mode not in ("fragments", "frames", "events"):

@@ -10,34 +10,38 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
-from kvsfast._native.delivery import DATA, ITEM, LOOK, Delivery
+from kvsfast._native.delivery import DATA, ITEM, LOOK
+from kvsfast._native.intake import TURN, WAIT, Intake
 from kvsfast.consume.session import Session
 from kvsfast.errors import KvsFastError, UsageError
 from kvsfast.readiness import TurnSource
-from kvsfast.steps import Step
+from kvsfast.steps import Pause, Step
 from kvsfast.stream import MediaStream
 
 __all__ = ["Give", "Lane", "LaneStep", "Ready", "lane"]
 
 
-class Give:
-    """An item for the user. One for all items of a lane: take it before going on.
-
-    Where ``delivery`` is given, a driver may go on by its ``step()`` as long as there are items to take,
-    which is faster; then it answers with the status that is none, or throws what ``step()`` raised.
-    """
-
-    __slots__ = ("delivery", "item")
-
-    item: Any
-    delivery: Delivery | None
-
-
 @dataclass(slots=True)
 class Ready:
-    """Wait until ``source`` is worth another try. Answered by False if that took all of its patience."""
+    """Wait until ``source`` is worth another try. Answered by True, or by False if that took all of its
+    patience.
+
+    ``intake`` is the short way: a driver may go on by its ``step()`` as long as there are items to take and
+    waits to be waited. Then it answers with the status that is neither, or throws what ``step()`` raised.
+    """
 
     source: TurnSource
+    intake: Intake
+
+
+class Give:
+    """An item for the user. One for all items of a lane: take it before going on. Where ``ready`` is given,
+    more may be had by its short way."""
+
+    __slots__ = ("item", "ready")
+
+    item: Any
+    ready: Ready | None
 
 
 LaneStep = Step | Give | Ready
@@ -54,43 +58,60 @@ def lane(session: Session, mode: str) -> Lane:
         media: MediaStream | None = None
         while media is None:
             while session.notices:
-                give.item, give.delivery = session.notices.popleft(), None
+                give.item, give.ready = session.notices.popleft(), None
                 yield give
             if session.is_over and session.failure is None:
                 return
             media = yield from session.connect()
         source = media.never_wait()
-        error = yield from _read(session, delivery, media, source, give)
+        intake = source.intake(delivery, wait_begins=session.wait_begins, wait_ends=session.wait_ends)
+        error = yield from _read(session, media, Ready(source, intake), give)
         session.ended(error)
 
 
 def _read(
-    session: Session, delivery: Delivery, media: MediaStream, source: TurnSource, give: Give
+    session: Session, media: MediaStream, ready: Ready, give: Give
 ) -> Generator[LaneStep, Any, KvsFastError | None]:
     """One response. Returns what ended it, None: a clean end, or nobody wants more."""
+    intake, delivery = ready.intake, ready.intake.delivery
+    status: int | None = DATA  # what came with the head goes the long way
     while True:
         try:
-            status = delivery.step()
-            while status == ITEM:
-                give.item, give.delivery = delivery.take(), delivery
-                answer = yield give
-                status = delivery.step() if answer is None else answer
+            if status is None:
+                status = intake.step()
+            if status == ITEM:
+                give.item, give.ready = delivery.take(), ready
+                status = yield give
+                continue
+            if status == WAIT:
+                answer = yield ready
+                if answer is False and not session.timed_out(timeout := ready.source.timed_out()):
+                    return timeout
+                status = None if isinstance(answer, bool) else answer
+                continue
+            if status == TURN:
+                yield Pause(0)
+                status = None
+                continue
             if status == DATA:
+                status = None
                 session.wait_begins()
                 delivery.fill(media.receive)
                 session.wait_ends()
                 continue
         except BlockingIOError:
-            if not (yield Ready(source)) and not session.timed_out(timeout := source.timed_out()):
-                return timeout
+            status = WAIT
             continue
+        except UsageError:
+            raise
         except KvsFastError as error:
             return error
         if status != LOOK:
             return None
+        status = None
         event = session.look()
         if event is not None:
-            give.item, give.delivery = event, None
+            give.item, give.ready = event, None
             yield give
         elif not delivery.holds:
             yield from session.settle()

@@ -2,6 +2,10 @@
 
 A lane is run until it wants something; then others are. Whoever is ready waits in one row, so each gets its
 turn; a turn is bounded by the number of receives in it (:mod:`kvsfast.readiness`).
+
+Most turns are alike: bytes are there, a few items come of them, then there is nothing more. So a slot has a
+short way, the intake of its response, which takes such turns without the lane. The lane is gone on with where
+the intake says something else; and whatever else happens to a slot takes the short way from it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from kvsfast._native.delivery import ITEM, Delivery
+from kvsfast._native.delivery import ITEM
+from kvsfast._native.intake import TURN, WAIT
 from kvsfast.consume.lane import Give, Lane, Ready
 from kvsfast.errors import KvsFastError, StreamClosed
 from kvsfast.readiness import TurnSource
@@ -35,15 +40,16 @@ class Slot:
         self.lane = lane
         self.data = data
         self.is_over = False
-        #: Of the item that was given last, if more may follow.
-        self.delivery: Delivery | None = None
+        #: The short way, while the lane has nothing to say.
+        self.short: Ready | None = None
         self._is_ready = False
         #: What the lane's next step is answered: a function, since it may have to raise.
-        self._answer: Callable[[], Any] = lambda: None
-        # while it waits for a socket
-        self._source: TurnSource | None = None
+        self._answer: Callable[[], Any] = _nothing
+        # its socket: once waited for, it stays registered
         self._registered: TurnSource | None = None
+        self._waits = False
         self._patient_until = math.inf
+        self._timer_at = math.inf
         # while something is done elsewhere
         self._work: tuple[Work[Any], Future[Any]] | None = None
         self._visit = 0
@@ -85,19 +91,25 @@ class Loop:
     def run(self, slot: Slot) -> Any:
         """Go on with it. Returns an item that it gives (then run it again), or None: it waits, or is over.
         Raises what its lane raises; it is over then, too."""
-        delivery, slot.delivery = slot.delivery, None
-        if delivery is not None:
-            # Not through the lane's generators, as long as there are items.
+        short = slot.short
+        if short is not None:
             try:
-                status = delivery.step()
+                status = short.intake.step()
             except KvsFastError as caught:
                 slot._answer = _raising(caught)
             else:
                 if status == ITEM:
-                    slot.delivery = delivery
-                    return delivery.take()
+                    return short.intake.take()
+                if status == WAIT:
+                    return self._wait_for_socket(slot, short.source)
+                if status == TURN:
+                    return self._is_ready_with(slot, _nothing)
                 slot._answer = partial(int, status)
+        return self._run_lane(slot)
+
+    def _run_lane(self, slot: Slot) -> Any:
         answer, slot._answer = slot._answer, _nothing
+        slot.short = None
         slot._work = None  # only now, so that a result that was not taken is discarded
         try:
             try:
@@ -114,7 +126,7 @@ class Loop:
             raise
         if isinstance(step, Give):
             item, step.item = step.item, None
-            slot.delivery = step.delivery
+            slot.short = step.ready
             return item
         self._begin_waiting(slot, step)
         return None
@@ -127,10 +139,15 @@ class Loop:
         elif self._timers:
             seconds = max(0.0, self._timers[0][0] - time.monotonic())
         for key, _ in self._selector.select(seconds):
-            if key.data is None:
+            slot: Slot | None = key.data
+            if slot is None:
                 self._drain()
+            elif slot._waits:
+                slot._waits = False
+                self._is_ready_with(slot, _true)
             else:
-                self._is_readable(key.data)
+                # There is something that nobody waits for: the user is busy with what came before.
+                self._forget_socket(slot)
         self._take_posted()
         self._take_timers()
 
@@ -164,7 +181,11 @@ class Loop:
         slot._visit += 1
         visit = slot._visit
         if isinstance(step, Ready):
-            self._wait_for_socket(slot, step.source)
+            slot.short = step
+            if step.source.begin_turn():
+                self._is_ready_with(slot, _true)
+            else:
+                self._wait_for_socket(slot, step.source)
         elif isinstance(step, Pause):
             self._set_timer(time.monotonic() + step.seconds, slot, visit)
         elif isinstance(step, Turn):
@@ -179,44 +200,31 @@ class Loop:
             raise TypeError(f"a lane wants {step!r}, which nobody knows")
 
     def _wait_for_socket(self, slot: Slot, source: TurnSource) -> None:
-        if source.begin_turn():
-            self._is_ready_with(slot, _true)
-            return
         if slot._registered is not source:
             self._forget_socket(slot)
             slot._registered = source
             self._selector.register(source.fileno(), selectors.EVENT_READ, slot)
             source.on_close(lambda: self._is_closing(slot))
-        slot._source = source
-        had_timer = slot._patient_until < math.inf
-        patience = source.patience
-        if patience < math.inf:
-            until = time.monotonic() + patience
-            # A timer that is there already looks again when it is due: most waits end long before.
-            if not had_timer or until < slot._patient_until:
-                self._set_timer(until, slot, _OF_SOCKET)
-            slot._patient_until = until
-
-    def _is_readable(self, slot: Slot) -> None:
-        if slot._source is None:
-            # There is something that nobody waits for: the user is busy with what came before.
-            self._forget_socket(slot)
-            return
-        slot._source = None
-        self._is_ready_with(slot, _true)
+        slot._waits = True
+        until = source.patient_until(time.monotonic())
+        # A timer that is there already looks again when it is due: most waits end long before.
+        if until < slot._timer_at:
+            slot._timer_at = until
+            self._set_timer(until, slot, _OF_SOCKET)
+        slot._patient_until = until
 
     def _is_closing(self, slot: Slot) -> None:
         """Its socket is about to be closed, by the lane itself or by another thread."""
-        waits = slot._source is not None
-        slot._source = None
+        waits = slot._waits
         self._forget_socket(slot)
         if waits:
+            slot.short = None
             slot._answer = _true
             self._post(slot, slot._visit)
 
     def _forget_socket(self, slot: Slot) -> None:
         source, slot._registered = slot._registered, None
-        slot._source = None
+        slot._waits = False
         if source is not None:
             with contextlib.suppress(KeyError, ValueError, OSError):  # closed by now
                 self._selector.unregister(source.fileno())
@@ -246,7 +254,8 @@ class Loop:
                 self._is_ready_with(slot, slot._answer)
             elif visit == _INTERRUPTED:
                 slot._visit += 1
-                slot._source = None
+                slot._waits = False
+                slot.short = None
                 self._abandon_work(slot)
                 self._is_ready_with(slot, _closed)
 
@@ -262,13 +271,16 @@ class Loop:
             if visit != _OF_SOCKET:
                 if visit == slot._visit and not slot._is_ready:
                     self._is_ready_with(slot, _nothing)
-            elif slot._source is None:
-                slot._patient_until = math.inf
-            elif slot._patient_until > now:
+                continue
+            slot._timer_at = math.inf
+            if not slot._waits:
+                continue
+            if slot._patient_until > now:
+                slot._timer_at = slot._patient_until
                 self._set_timer(slot._patient_until, slot, _OF_SOCKET)
             else:
-                slot._patient_until = math.inf
-                slot._source = None
+                slot._waits = False
+                slot.short = None
                 self._is_ready_with(slot, _false)
 
     def _drain(self) -> None:

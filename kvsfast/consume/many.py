@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from kvsfast._native.intake import MergedIterator
 from kvsfast.consume.consumer import Consumer
 from kvsfast.consume.events import SessionEvent
 from kvsfast.consume.lane import Lane, lane
@@ -71,6 +72,7 @@ class ConsumerGroup:
         self._busy = threading.Lock()
         self._current: Slot | None = None
         self._rest_of_round = 0
+        self._items = MergedIterator(self._next)
         self._loop = Loop(threads)
         try:
             for consumer in consumers:
@@ -98,7 +100,7 @@ class ConsumerGroup:
         if self._mode and self._mode != mode:
             raise UsageError(f"the group is being read by {self._mode}; it cannot be read by {mode} as well")
         self._mode = mode
-        return _Items(self._next)
+        return self._items
 
     # -- members
 
@@ -138,6 +140,7 @@ class ConsumerGroup:
         with self._lock:
             self._is_closed = True
             members = list(self._members)
+        self._items.follow(None, None)
         for consumer in members:
             consumer.close()
         self._loop.wake()
@@ -190,6 +193,7 @@ class ConsumerGroup:
                     continue
                 if item is not None:
                     self._current = slot
+                    self._items.follow(consumer, None if slot.short is None else slot.short.intake)
                     return consumer, item
                 self._current = None
                 if slot.is_over:
@@ -202,7 +206,8 @@ class ConsumerGroup:
 
     def _turn(self) -> Slot | None:
         """Whose turn it is. In between, all sockets are looked at. StopIteration: there is nobody left."""
-        self._take_new()
+        if self._new:
+            self._take_new()
         if not self._members:
             self._give_failures()
             raise StopIteration
@@ -248,13 +253,3 @@ class ConsumerGroup:
             failures = list(self._failures.values())
             self._on_failure = lambda consumer, error: None  # told once
             raise ExceptionGroup(f"{len(failures)} streams were given up", failures)
-
-
-class _Items(Iterator[Any]):
-    __slots__ = ("_next",)
-
-    def __init__(self, next_item: Callable[[], Any]) -> None:
-        self._next = next_item
-
-    def __next__(self) -> Any:
-        return self._next()

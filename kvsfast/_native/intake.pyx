@@ -1,0 +1,187 @@
+"""Many streams in one loop: what a wake-up brings, and what comes of it, with no Python in between.
+
+A loop over many streams wakes up for little: a paced stream brings a few frames at a time. So what is done for each
+receive, and for each item, is what it costs. An `Intake` is the short way of one response, from its socket into a
+`Delivery`; a `MergedIterator` hands out frames that are there already. Whatever is out of the ordinary goes the long
+way, through `kvsfast.stream` and `kvsfast.consume`, which decide in plain Python.
+"""
+
+import os
+
+cimport cython
+
+from kvsfast._native.chunked cimport BodyDecoder, ReceiveBuffer
+from kvsfast._native.delivery cimport _DATA, Delivery
+
+from kvsfast.errors import TransportError
+
+# As Delivery.step, and:
+WAIT = _WAIT        # nothing more is there: go on when the descriptor is readable
+TURN = _TURN        # it is the turn of others
+
+cdef enum:
+    _WAIT = 100
+    _TURN
+
+
+cdef unsigned long forks = 0    # of this process' ancestors, since this module was loaded
+
+
+def _count_fork():
+    global forks
+    forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
+@cython.final
+cdef class Turnstile:
+    """Lets one thread in at a time, which the interpreter's lock makes sure of; ``is_shut`` is its owner's to set."""
+
+    cdef readonly bint is_taken
+    cdef public bint is_shut
+    cdef unsigned long born
+
+    def __init__(self):
+        self.born = forks
+
+    cpdef bint enter(self):
+        """False: somebody is inside."""
+        if self.is_taken:
+            return False
+        self.is_taken = True
+        return True
+
+    cpdef int leave(self) except -1:
+        """Let the next one in."""
+        self.is_taken = False
+        return 0
+
+    cdef bint is_open(self) noexcept:
+        """Not shut, and the same process."""
+        return not self.is_shut and self.born == forks
+
+
+@cython.final
+cdef class Intake:
+    """From a response's socket, which is never waited for, into ``delivery``.
+
+    ``turnstile``: of whoever reads. ``body``: where its bytes come from, an `HttpBody`; it is told what ends them.
+    ``receives``: in a row, before others get their turn. ``wait_begins()`` is called where nothing more is there,
+    ``wait_ends()`` where media came.
+    """
+
+    cdef readonly Delivery delivery
+    cdef BodyDecoder decoder
+    cdef Turnstile turnstile
+    cdef object body, recv_into, pending, wait_begins, wait_ends
+    cdef int receives, left
+    cdef bint is_drained, is_broken
+
+    def __init__(
+        self, Delivery delivery not None, BodyDecoder decoder not None, Turnstile turnstile not None, body,
+        recv_into, pending, *, int receives, wait_begins, wait_ends,
+    ):
+        self.delivery = delivery
+        self.decoder = decoder
+        self.turnstile = turnstile
+        self.body = body
+        self.recv_into = recv_into
+        self.pending = pending
+        self.receives = self.left = receives
+        self.wait_begins = wait_begins
+        self.wait_ends = wait_ends
+
+    cpdef int step(self) except -1:
+        """As ``Delivery.step``, but bytes that are there are received, too: ITEM, LOOK, OVER, WAIT or TURN; DATA where the
+        long way is to be gone for them."""
+        cdef int status
+        while True:
+            status = self.delivery.step()
+            if status != _DATA:
+                return status
+            if self.is_drained:
+                self.is_drained = False
+                self.left = self.receives
+                self.decoder.buffer.release()
+                self.wait_begins()
+                return _WAIT
+            if self.left == 0:
+                self.left = self.receives
+                return _TURN
+            self.left -= 1
+            if not self.receive():
+                return _DATA
+
+    def take(self):
+        """The item that ``step`` found."""
+        return self.delivery.take()
+
+    cdef bint receive(self) except -1:
+        """One receive. False: what it would tell is the long way's to find out."""
+        cdef bint is_well
+        if self.is_broken or self.decoder.is_complete or not self.turnstile.is_open() or not self.turnstile.enter():
+            return False
+        try:
+            is_well = self.receive_there()
+        finally:
+            self.turnstile.leave()
+        return is_well and self.turnstile.is_open()
+
+    cdef bint receive_there(self) except -1:
+        cdef BodyDecoder decoder = self.decoder
+        cdef ReceiveBuffer buffer = decoder.buffer
+        cdef Py_ssize_t room, received
+        cdef size_t end
+        try:
+            room = len(buffer)
+            received = self.recv_into(buffer)
+            if received <= 0:
+                return False
+            self.is_drained = received < room and not self.pending()
+            end = buffer.end
+            decoder.commit(received)
+            if buffer.end > end:
+                self.wait_ends()
+            if decoder.is_complete:
+                self.is_drained = False
+                self.body.close()
+        except BlockingIOError:
+            self.is_drained = True
+        except TransportError as error:
+            self.is_broken = True
+            self.is_drained = False
+            self.body.broke(error)
+        except OSError as error:
+            self.body.failed(error)
+            return False
+        return True
+
+
+@cython.final
+cdef class MergedIterator:
+    """A loop over many streams. ``turn()`` gives the next item with its owner, or raises StopIteration; frames that came
+    with it are handed out without it."""
+
+    cdef object turn, owner
+    cdef Delivery delivery
+
+    def __init__(self, turn):
+        self.turn = turn
+
+    def follow(self, owner, Intake intake):
+        """The next items may be of the same stream; None: they are not."""
+        self.owner = owner
+        self.delivery = None if intake is None else intake.delivery
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.delivery is not None:
+            item = self.delivery.next_row()
+            if item is not None:
+                return self.owner, item
+            self.delivery = None
+        return self.turn()
