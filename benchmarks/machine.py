@@ -23,7 +23,7 @@ def describe() -> dict[str, str]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{os.cpu_count()} vCPU {_processor()}",
         "load": f"{os.getloadavg()[0]:.1f}",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION.partition("  ")[0].removeprefix("OpenSSL ").partition(" ")[0],
         **{package.lower(): version for package in PACKAGES if (version := _version(package))},

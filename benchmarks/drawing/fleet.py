@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.drawing.style import COLOURS, FLOOR, INK, OURS, head, slide
 from benchmarks.record.figures import Figures
+from benchmarks.record.goals import FLEETS, KEEPS_UP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["paint"]
-
-#: By the number of streams, in per cent of a core.
-GOALS = {1000: 20, 400: 25}
-#: Share of its rate that a stream may lack before it counts as behind.
-BEHIND = 0.97
 
 
 def paint(figures: Figures) -> Figure | None:
@@ -56,7 +52,7 @@ def _bars(axes: Axes, rows: list[dict[str, Any]]) -> None:
     axes.set_yticks(range(len(rows)), [one["reader"] for one in rows])
     for at, (one, kind, label) in enumerate(zip(rows, kinds, axes.get_yticklabels(), strict=True)):
         text = f"{100 * one['share']:.0f} %"
-        if one["slowest"] < BEHIND:
+        if one["slowest"] < KEEPS_UP:
             text += f", falls behind: {100 * one['slowest']:.0f} % of the rate"
         ours = kind == "kvsfast"
         axes.annotate(
@@ -71,9 +67,8 @@ def _bars(axes: Axes, rows: list[dict[str, Any]]) -> None:
         if ours:
             label.set_color(OURS)
             label.set_fontweight("bold")
-    goal = GOALS.get(rows[0]["fleet"]["streams"])
-    if goal is not None:
-        axes.axvline(goal, color=FLOOR, linewidth=1.4, linestyle=(0, (4, 3)))
+    if (streams := rows[0]["fleet"]["streams"]) in FLEETS:
+        axes.axvline(100 * FLEETS[streams][1], color=FLOOR, linewidth=1.4, linestyle=(0, (4, 3)))
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.tick_params(length=0)
     axes.grid(axis="x")

@@ -4,17 +4,21 @@ only that takes in the same run is the limit."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
+from benchmarks.curves import Fit
 from benchmarks.record.figures import Figures, Ratio
 
-__all__ = ["Verdict", "verdicts"]
+__all__ = ["FLEETS", "KEEPS_UP", "Verdict", "verdicts"]
 
 OVER = {"tls": "TLS", "tcp": "TCP"}
 MIB = 1 << 20
+FIT = [field.name for field in fields(Fit)]
 C_LOOP = "C: push parser"
 #: Of a stream's rate: short by what is under way, a tenth of a second and one frame.
 KEEPS_UP = 0.97
+#: Of many streams of 2 Mbit/s: transport, and the share of a core that they may take.
+FLEETS = {1000: ("TCP", 0.20), 400: ("TLS", 0.25)}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ def verdicts(figures: Figures) -> list[Verdict]:
         *_races(figures),
         *_frames_in_memory(figures),
         *_decoding(figures),
+        *_curves(figures),
         *_latency(figures),
         *_memory(figures),
         *_fleets(figures),
@@ -153,10 +158,26 @@ def _decoding(figures: Figures) -> Iterator[Verdict]:
         times = figures.timed(f"http-{body}", "C: plain loop", "kvsfast")  # rates: the inverse is the time
         against = f", {times.median:.2f} × C's time" if times else ""
         met = rate["median"] >= least and (times is None or times.median <= 3)
-        yield Verdict(what, goal, f"{rate['median']:.0f} GB/s{against}", met)
+        c_loop = figures.timing(f"http-{body}", "C: plain loop")
+        limit = f"C's plain loop, nothing verified: {c_loop['median']:.0f} GB/s" if c_loop else ""
+        yield Verdict(what, goal, f"{rate['median']:.0f} GB/s{against}", met, limit)
 
 
-# -- latency, memory
+# -- curves, latency, memory
+
+
+def _curves(figures: Figures) -> Iterator[Verdict]:
+    what, goal = "cost against size", "a straight line each"
+    drawn = figures.result("curves").get("curves", ())
+    if not drawn:
+        yield _missing(what, goal)
+        return
+    straight = [Fit(*(curve[name] for name in FIT)).is_straight for curve in drawn]
+    crooked = [
+        str(curve["title"]) for curve, is_straight in zip(drawn, straight, strict=True) if not is_straight
+    ]
+    reached = f"{sum(straight)} of {len(straight)}" + (f"; not: {', '.join(crooked)}" if crooked else "")
+    yield Verdict(what, goal, reached, not crooked)
 
 
 def _latency(figures: Figures) -> Iterator[Verdict]:
@@ -197,7 +218,7 @@ def _grown(resident: list[int]) -> int:
 
 
 def _fleets(figures: Figures) -> Iterator[Verdict]:
-    for streams, transport, most in ((1000, "TCP", 0.20), (400, "TLS", 0.25)):
+    for streams, (transport, most) in FLEETS.items():
         what = f"{streams:,} streams of 2 Mbit/s over {transport}"
         goal = f"≤ {100 * most:.0f} % of a core, ≤ 100 MiB, none behind"
         ours = figures.fleet(streams, "kvsfast")

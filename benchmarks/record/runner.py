@@ -29,6 +29,7 @@ SAID = 1500
 def make(steps: Sequence[Step], path: Path, say: Callable[[str], None]) -> Record:
     """Runs ``steps`` in turn, and writes ``path`` after each: KeyboardInterrupt loses one at most."""
     record = Record(machine.describe() | {"rivals": _toolchains()}, {})
+    record.write(path)
     for at, step in enumerate(steps, 1):
         left = sum(later.minutes for later in steps[at - 1 :])
         command = f"python -m benchmarks {step.arguments}"
@@ -51,15 +52,19 @@ def run(step: Step) -> Done:
         except subprocess.TimeoutExpired:
             failed: str | None = f"not done after {HANG:.0f} s"
         else:
-            failed = (ended.stderr or ended.stdout).strip()[-SAID:] if ended.returncode else None
-            if failed == "":
-                failed = f"ended with status {ended.returncode}"
+            failed = _why(ended) if ended.returncode else None
         return Done(
             f"python -m benchmarks {step.arguments}",
             time.monotonic() - began,
             failed,
             json.loads(result.read_text()) if result.exists() else None,
         )
+
+
+def _why(ended: subprocess.CompletedProcess[str]) -> str:
+    """What it said at last, without the places of a traceback, which are this machine's."""
+    lines = [line for line in ended.stderr.splitlines() if line.strip() and not line.startswith(" ")]
+    return "\n".join(lines)[-SAID:] or f"ended with status {ended.returncode}"
 
 
 def _toolchains() -> str:

@@ -24,7 +24,7 @@ _WORKLOADS = " ".join(f"--workload {name}" for name in ("aac", "200mbit", "4k", 
 _PACED = f"--pace 25MB --workload 1080p {_CLOSE} --only go-sdk-v1 --only pyav"
 
 FULL = (
-    Step("race-1080p", "--workload 1080p --rounds 11 --bytes 256MB", 8),
+    Step("race-1080p", "--workload 1080p --rounds 9 --bytes 256MB", 8),
     Step("race-audio", "--workload audio --rounds 5 --bytes 64MB", 5),
     Step("race-workloads", f"{_WORKLOADS} {_CLOSE} --rounds 3 --bytes 128MB", 6),
     Step("race-paced", f"{_PACED} --rounds 3 --bytes 50MB", 4),

@@ -151,6 +151,7 @@ def test_goals_are_judged_by_the_median_and_show_the_limit(record: Record) -> No
     assert _verdict(record, "200-byte frames in memory: libwebm / `Frame` iterated").reached == "6.0 × (6.0)"
     decoded = _verdict(record, "HTTP chunks decoded, hardened: 1080p pieces")
     assert (decoded.reached, decoded.met) == ("16 GB/s, 3.75 × C's time", False)
+    assert _verdict(record, "cost against size").reached == "1 of 1"
     assert _verdict(record, "memory over 10 GB, frames(), tcp").reached == "+ 2.0 MiB; last fifth +0.0"
     assert _verdict(record, "1,000 streams of 2 Mbit/s over TCP").met is False
 
