@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.record.figures import Figures
+from benchmarks.record.tables import quick_note
 
 __all__ = ["summary"]
 
@@ -13,13 +14,14 @@ CPU of a loop that only calls `recv_into`, and `fragments()` {fragments} times. 
 take {pyav} (PyAV) to {ebmlite} times (ebmlite, as AWS's sample uses it). A frame is in your hands {tls} after its last byte was
 sent ({tcp} without TLS).
 
-Measured on {date} on {machine}, commit {commit}: medians over rounds in which all contenders take turns."""  # noqa: E501
+{quick}Measured on {date} on {machine}, commit {commit}: medians over rounds in which all contenders take turns."""  # noqa: E501
 
 
 def summary(figures: Figures) -> str:
     delays = {one: figures.delay("kvsfast frames()", one) for one in ("tls", "tcp")}
     about = figures.record.about
     return _TEXT.format(
+        quick=quick_note(figures),
         frames=_times(figures, "frames", "bare"),
         fragments=_times(figures, "fragments", "bare-fragments"),
         plain=_times(figures, "boto3", "frames", "tcp"),

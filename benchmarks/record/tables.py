@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.record.figures import Figures
 from benchmarks.record.goals import Verdict, verdicts
 
-__all__ = ["BLOCKS"]
+__all__ = ["BLOCKS", "quick_note"]
 
 MIB = 1 << 20
 ABSENT = "–"
@@ -31,10 +31,18 @@ def about(figures: Figures) -> str:
     versions = {name: version for name in VERSIONS if (version := said.get(name))}
     listed = ", ".join(f"{name} {version}" for name, version in versions.items())
     return (
-        f"`{said['command']}` on {said['date'][:16].replace('T', ' ')} UTC, {said['machine']}, "
+        quick_note(figures)
+        + f"`{said['command']}` on {said['date'][:16].replace('T', ' ')} UTC, {said['machine']}, "
         f"{said['system']}, load {said['load']} before it, commit {said['commit']}.\n"
         f"Versions: {listed}; the rivals by {said['rivals']}."
     )
+
+
+def quick_note(figures: Figures) -> str:
+    """What has to be said of figures out of a quick run."""
+    if "--quick" not in figures.record.about["command"].split():
+        return ""
+    return "**A quick run: it shows that everything works, not what it costs.** "
 
 
 def steps(figures: Figures) -> str:
