@@ -120,6 +120,8 @@ def _frames_in_memory(figures: Figures) -> Iterator[Verdict]:
             goal += ", or ≤ 2 × C's push-and-copy loop"
             met = met or timing["median"] <= 2 * c_loop["median"]
         reached = f"{timing['median']:.1f} ns ({timing['best']:.1f})"
+        if (copied := figures.timing("tiny", f"{ours}, copied in")) is not None:
+            reached += f"; {copied['median']:.1f} where windows are copied in, as received"
         yield Verdict(what, goal, reached, met, _limit_in_memory(figures, ours))
     for title, rival, least in (
         ("PyAV", "PyAV", 80),
