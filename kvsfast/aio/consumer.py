@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from kvsfast.aio.driver import Spawn, drive, settle, tell_when_done
 from kvsfast.aio.stream import LoopSource
 from kvsfast.consume.consumer import Consumer as BlockingConsumer
+from kvsfast.consume.faces import SessionFace
 from kvsfast.consume.lane import Give, Lane, LaneStep, Ready, lane
 from kvsfast.errors import StreamClosed, UsageError
 from kvsfast.readiness import TurnSource
@@ -20,14 +21,11 @@ from kvsfast.steps import Pause, Step, Turn, Work, abandon, start
 if TYPE_CHECKING:
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.consume.events import SessionEvent
-    from kvsfast.consume.policy import Position
-    from kvsfast.consume.session import SessionEnd
-    from kvsfast.consume.stats import ConsumerStats
 
 __all__ = ["Consumer"]
 
 
-class Consumer:
+class Consumer(SessionFace):
     """A stream, read for ever: :class:`kvsfast.Consumer` for a task.
 
     ``async for`` gives whole fragments; ``frames()`` and ``events()`` are the other two ways. One task
@@ -72,31 +70,6 @@ class Consumer:
         """Save in the checkpoint that ``what`` and all before it is dealt with. As
         :meth:`kvsfast.Consumer.commit`."""
         await drive(self._session.commit(what), spawn=self._spawn)
-
-    @property
-    def stream(self) -> str:
-        """The stream's name."""
-        return self._consumer.stream
-
-    @property
-    def stats(self) -> ConsumerStats:
-        """How it is doing, as a frozen snapshot."""
-        return self._consumer.stats
-
-    @property
-    def position(self) -> Position | None:
-        """The last fragment that was given whole."""
-        return self._consumer.position
-
-    @property
-    def committed(self) -> Position | None:
-        """The last fragment that was committed, by this consumer or before it."""
-        return self._consumer.committed
-
-    @property
-    def end(self) -> SessionEnd | None:
-        """Why it is over; None: it is not."""
-        return self._consumer.end
 
     # -- lifecycle
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kvsfast.aio.consumer import Consumer
+from kvsfast.consume.faces import GroupFace
 from kvsfast.errors import KvsFastError, UsageError
 
 if TYPE_CHECKING:
     from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.consume.events import SessionEvent
-    from kvsfast.consume.stats import ConsumerStats
 
 __all__ = ["ConsumerGroup", "consume_many"]
 
@@ -36,12 +36,14 @@ def consume_many(
     return ConsumerGroup(consumers, on_failure=on_failure)
 
 
-class ConsumerGroup:
+class ConsumerGroup(GroupFace[Consumer]):
     """Many streams, merged in the order in which their media comes: :class:`kvsfast.ConsumerGroup`, for a
     task.
 
     Each stream has at most one item waiting. Not asking for more is the back-pressure, for all of them.
     """
+
+    _name = "aio.ConsumerGroup"
 
     def __init__(
         self,
@@ -49,15 +51,10 @@ class ConsumerGroup:
         *,
         on_failure: Callable[[Consumer, KvsFastError], object] | None = None,
     ) -> None:
-        if on_failure is not None and not callable(on_failure):
-            raise UsageError(f"on_failure is {on_failure!r}, expected a function")
-        self._on_failure = on_failure
-        self._failures: dict[Consumer, KvsFastError] = {}
-        self._mode = ""
+        super().__init__(on_failure)
         self._members: dict[Consumer, asyncio.Task[None] | None] = {}
         self._given: asyncio.Queue[_Given] = asyncio.Queue(1)
         self._taken: asyncio.Future[None] | None = None
-        self._is_closed = False
         for consumer in consumers:
             self.add(consumer)
 
@@ -77,9 +74,7 @@ class ConsumerGroup:
         return self._iterate("events")
 
     def _iterate(self, mode: str) -> AsyncIterator[Any]:
-        if self._mode and self._mode != mode:
-            raise UsageError(f"the group is being read by {self._mode}; it cannot be read by {mode} as well")
-        self._mode = mode
+        self._fix_mode(mode)
         return _Items(self)
 
     # -- members
@@ -88,26 +83,10 @@ class ConsumerGroup:
         """Read one more stream. UsageError: it is here already, or this is closed."""
         if not isinstance(consumer, Consumer):
             raise UsageError(f"consumers has {consumer!r}, expected what aio.Client.consume(...) gives")
-        if self._is_closed:
-            raise UsageError("the group is closed")
+        self._check_open()
         if consumer in self._members:
             raise UsageError(f"{consumer!r} is in the group already")
         self._members[consumer] = None
-
-    @property
-    def consumers(self) -> list[Consumer]:
-        """Those that are not over."""
-        return list(self._members)
-
-    @property
-    def failures(self) -> Mapping[Consumer, KvsFastError]:
-        """The streams that were given up, and why."""
-        return self._failures
-
-    @property
-    def stats(self) -> dict[str, ConsumerStats]:
-        """How each stream that is not over is doing, by its name."""
-        return {consumer.stream: consumer.stats for consumer in self._members}
 
     # -- lifecycle
 
@@ -124,18 +103,13 @@ class ConsumerGroup:
             self._given.put_nowait(_NOTHING)
 
     async def __aenter__(self) -> Self:
-        if self._is_closed:
-            raise UsageError("the group is closed")
+        self._check_open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._is_closed else f"{len(self._members)} open"
-        return f"<aio.ConsumerGroup {state}, {len(self._failures)} failed>"
 
     # -- merging
 
@@ -156,13 +130,8 @@ class ConsumerGroup:
             self._members.pop(consumer, None)
             await consumer.close()
             if item is not None:
-                self._failures[consumer] = item
-                if self._on_failure is not None:
-                    self._on_failure(consumer, item)
-        if self._failures and self._on_failure is None:
-            failures = list(self._failures.values())
-            self._on_failure = lambda consumer, error: None  # told once
-            raise ExceptionGroup(f"{len(failures)} streams were given up", failures)
+                self._failed(consumer, item)
+        self._give_failures()
         raise StopAsyncIteration
 
     async def _pump(self, consumer: Consumer) -> None:

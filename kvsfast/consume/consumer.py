@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from kvsfast._native.delivery import LOOK, Delivery, DeliveryIterator
 from kvsfast.consume.driver import BlockingDriver, Driver
 from kvsfast.consume.events import SessionEvent
-from kvsfast.consume.policy import Position
+from kvsfast.consume.faces import SessionFace
 from kvsfast.consume.session import Session, SessionEnd
-from kvsfast.consume.stats import ConsumerStats
 from kvsfast.errors import KvsFastError, StreamClosed, TransportTimeout, UsageError
 from kvsfast.steps import drive
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Consumer"]
 
 
-class Consumer:
+class Consumer(SessionFace):
     """A stream, read for ever: nothing lost, nothing twice, over ended responses, faults and restarts.
 
     Iterating gives whole fragments; ``frames()`` gives each frame when its last byte has arrived,
@@ -98,31 +97,6 @@ class Consumer:
         CheckpointError: it could not be saved. LeaseLost: the stream has another owner, and this is over.
         """
         drive(self._session.commit(what))
-
-    @property
-    def stats(self) -> ConsumerStats:
-        """How it is doing, as a frozen snapshot."""
-        return self._session.stats
-
-    @property
-    def position(self) -> Position | None:
-        """The last fragment that was given whole: what a next session could go on after."""
-        return self._session.position
-
-    @property
-    def committed(self) -> Position | None:
-        """The last fragment that was committed, by this consumer or before it."""
-        return self._session.committed
-
-    @property
-    def stream(self) -> str:
-        """The stream's name."""
-        return self._session.stream
-
-    @property
-    def end(self) -> SessionEnd | None:
-        """Why it is over; None: it is not."""
-        return self._session.end
 
     # -- lifecycle
 

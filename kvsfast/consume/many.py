@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from kvsfast._native.intake import MergedIterator
 from kvsfast.consume.consumer import Consumer
 from kvsfast.consume.events import SessionEvent
+from kvsfast.consume.faces import GroupFace
 from kvsfast.consume.lane import Lane, lane
 from kvsfast.consume.loop import Loop, Slot
 from kvsfast.consume.session import Session, SessionEnd
-from kvsfast.consume.stats import ConsumerStats
 from kvsfast.errors import KvsFastError, UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def consume_many(
     return ConsumerGroup(consumers, threads=threads, on_failure=on_failure)
 
 
-class ConsumerGroup:
+class ConsumerGroup(GroupFace[Consumer]):
     """Many streams, merged in the order in which their media comes.
 
     Iterating gives ``(consumer, fragment)``; ``frames()`` and ``events()`` give the same with frames and
@@ -51,6 +51,8 @@ class ConsumerGroup:
     by any.
     """
 
+    _name = "ConsumerGroup"
+
     def __init__(
         self,
         consumers: Iterable[Consumer],
@@ -60,15 +62,10 @@ class ConsumerGroup:
     ) -> None:
         if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise UsageError(f"threads is {threads!r}, expected a whole number of at least 1")
-        if on_failure is not None and not callable(on_failure):
-            raise UsageError(f"on_failure is {on_failure!r}, expected a function")
-        self._on_failure = on_failure
-        self._failures: dict[Consumer, KvsFastError] = {}
-        self._mode = ""
+        super().__init__(on_failure)
         self._lock = threading.Lock()
         self._members: dict[Consumer, Slot] = {}
         self._new: list[Slot] = []
-        self._is_closed = False
         self._busy = threading.Lock()
         self._current: Slot | None = None
         self._rest_of_round = 0
@@ -97,9 +94,7 @@ class ConsumerGroup:
         return self._iterate("events")
 
     def _iterate(self, mode: str) -> Iterator[Any]:
-        if self._mode and self._mode != mode:
-            raise UsageError(f"the group is being read by {self._mode}; it cannot be read by {mode} as well")
-        self._mode = mode
+        self._fix_mode(mode)
         return self._items
 
     # -- members
@@ -109,29 +104,12 @@ class ConsumerGroup:
         if not isinstance(consumer, Consumer):
             raise UsageError(f"consumers has {consumer!r}, expected what client.consume(...) gives")
         with self._lock:
-            if self._is_closed:
-                raise UsageError("the group is closed")
+            self._check_open()
             session = consumer.hand_over(lambda: self._loop.interrupt(slot))
             slot = Slot(self._life(session), consumer)
             self._members[consumer] = slot
             self._new.append(slot)
         self._loop.wake()
-
-    @property
-    def consumers(self) -> list[Consumer]:
-        """Those that are not over."""
-        with self._lock:
-            return list(self._members)
-
-    @property
-    def failures(self) -> Mapping[Consumer, KvsFastError]:
-        """The streams that were given up, and why."""
-        return self._failures
-
-    @property
-    def stats(self) -> dict[str, ConsumerStats]:
-        """How each stream that is not over is doing, by its name."""
-        return {consumer.stream: consumer.stats for consumer in self.consumers}
 
     # -- lifecycle
 
@@ -160,18 +138,13 @@ class ConsumerGroup:
         self._loop.close()
 
     def __enter__(self) -> Self:
-        if self._is_closed:
-            raise UsageError("the group is closed")
+        self._check_open()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        state = "closed" if self._is_closed else f"{len(self._members)} open"
-        return f"<ConsumerGroup {state}, {len(self._failures)} failed>"
 
     # -- the loop
 
@@ -242,14 +215,5 @@ class ConsumerGroup:
         with self._lock:
             self._members.pop(consumer, None)
         consumer.clean_up()
-        if error is None:
-            return
-        self._failures[consumer] = error
-        if self._on_failure is not None:
-            self._on_failure(consumer, error)
-
-    def _give_failures(self) -> None:
-        if self._failures and self._on_failure is None:
-            failures = list(self._failures.values())
-            self._on_failure = lambda consumer, error: None  # told once
-            raise ExceptionGroup(f"{len(failures)} streams were given up", failures)
+        if error is not None:
+            self._failed(consumer, error)

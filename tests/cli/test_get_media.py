@@ -209,7 +209,7 @@ def test_silence_is_told_and_what_to_do_about_it(
 
 def test_seconds_are_a_good_end(capsys: pytest.CaptureFixture[str], service: Emulator) -> None:
     service.faults.plan("demo", Stall(fragment=2))
-    shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--seconds", "2", "--json")
+    shown = run(capsys, "get-media", "demo", *EARLIEST, *place(service), "--seconds", "3", "--json")
     assert (shown.code, shown.err) == (0, "")
     assert shown.records[-1]["fragments"] == 2 + shown.records[-1]["incomplete"]
 

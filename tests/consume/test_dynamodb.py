@@ -28,7 +28,7 @@ from tests.waiting import PATIENCE, wait_for
 
 FORK = multiprocessing.get_context("fork")
 #: Short, and long enough that a busy machine renews in time.
-LEASE = 3.0
+LEASE = 5.0
 _tables = itertools.count()
 
 MakeStore = Callable[..., DynamoCheckpoints]

@@ -3,7 +3,6 @@ poisoned, moved, and under credentials that change."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +24,7 @@ from kvsfast import (
     StreamReset,
     Until,
 )
-from kvsfast.emulator import Cut, Emulator
+from kvsfast.emulator import Cut, Emulator, Stall
 from kvsfast.limiter import Limiter
 from tests.mkv_writer import Block, service_fragment
 
@@ -174,6 +173,7 @@ def test_a_fragment_that_heals(service: Emulator) -> None:
 
 @pytest.mark.parametrize("former", ["invalid", "refused"])
 def test_an_endpoint_that_moves(service: Emulator, former: Any) -> None:
+    service.faults.plan("door", Stall(fragment=2))
     with consume(service, until=Until(fragments=5)) as consumer:
         found = []
         for fragment in consumer:
@@ -182,6 +182,7 @@ def test_an_endpoint_that_moves(service: Emulator, former: Any) -> None:
                 service.move_media_endpoint(former=former)
                 service.end_responses("door", "reset")
     assert found == [0, 1, 2, 3, 4]
+    assert consumer.stats.calls >= 3  # the second one at the former endpoint
 
 
 @pytest.mark.parametrize("refusal", ["ExpiredTokenException", "NotAuthorizedException"])
@@ -203,11 +204,16 @@ def test_credentials_that_change(service: Emulator, refusal: str) -> None:
     )
     refused: list[Any] = []
 
-    def note(event: Any) -> None:
-        refused.append(event)
+    class RenewedLate(StandardResume):
+        def decide(self, outcome: Any) -> Any:
+            if isinstance(outcome.error, ServiceError):
+                refused.append(outcome.error)
+                vars(keys).update(access_key="KVSFASTOTHERACCESS00", secret_key="other")
+            return super().decide(outcome)
 
+    service.faults.plan("door", Stall(fragment=2))  # so that not all has come before they change
     with client.consume(
-        "door", EARLIEST, resume=StandardResume(base=0.05), until=Until(fragments=5), on_event=note
+        "door", EARLIEST, resume=RenewedLate(base=0.01), until=Until(fragments=5)
     ) as consumer:
         found = []
         for fragment in consumer:
@@ -215,12 +221,8 @@ def test_credentials_that_change(service: Emulator, refusal: str) -> None:
             if len(found) == 2:
                 service.rotate_credentials("KVSFASTOTHERACCESS00", "other", refusal=refusal)
                 service.end_responses("door", "reset")
-                late = threading.Timer(
-                    0.03, lambda: vars(keys).update(access_key="KVSFASTOTHERACCESS00", secret_key="other")
-                )
-                late.start()
-        late.join()
     assert found == [0, 1, 2, 3, 4]
+    assert [refusal in str(error) for error in refused] == [True]
 
 
 def test_credentials_that_stay_refused_end_it(service: Emulator) -> None:

@@ -31,7 +31,7 @@ LONGEST_STALL = 0.05
 #: Of requests that meet a fault of the service itself, where a proxy does the rest.
 SHARE_OF_SERVICE = 0.1
 #: For connections to be gone after a session.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass

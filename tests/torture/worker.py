@@ -22,7 +22,7 @@ from tests.torture.session import Run
 #: A session that delivers nothing for so long has lost something, or hangs.
 STUCK_AFTER = 60.0
 #: For connections and threads to be gone when all is over.
-PATIENCE = 20.0
+PATIENCE = 60.0
 #: Of resident memory, before it can be said to be flat.
 LEAST_SAMPLES = 25
 #: Consumers of one session, before it is called stuck.
