@@ -6,10 +6,12 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.commands.build import build
 from benchmarks.record.pages import HOME, render
 from benchmarks.record.runner import make
 from benchmarks.record.steps import FULL, QUICK
 from benchmarks.record.store import Record
+from benchmarks.rivals.programs import PROGRAMS
 
 HELP = "everything in one go: measures, then renders the READMEs' tables and the plots"
 
@@ -24,6 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only", action="append", choices=[step.name for step in FULL], metavar="STEP", help="pick steps"
     )
+    parser.add_argument("--build", action="store_true", help="first build the rivals that are not up to date")
     parser.add_argument("--render", action="store_true", help="render again from what was measured")
     parser.add_argument(
         "--out",
@@ -52,6 +55,8 @@ def _measured(options: argparse.Namespace, final: Path) -> Record:
     """A record that is not whole never takes the place of one that is."""
     steps = [step for step in (QUICK if options.quick else FULL) if step.name in (options.only or step.name)]
     partial = final.with_name("record.partial.json")
+    if options.build:
+        build(list(PROGRAMS))
     try:
         record = make(steps, partial, _say)
     except KeyboardInterrupt:
