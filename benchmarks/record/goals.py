@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from benchmarks.curves import Fit
 from benchmarks.record.figures import Figures, Ratio
 
-__all__ = ["FLEETS", "KEEPS_UP", "Verdict", "verdicts"]
+__all__ = ["FLEETS", "KEEPS_UP", "Verdict", "are_met", "verdicts"]
 
 OVER = {"tls": "TLS", "tcp": "TCP"}
 MIB = 1 << 20
@@ -44,6 +44,11 @@ def verdicts(figures: Figures) -> list[Verdict]:
         *_fleets(figures),
         *_start(figures),
     ]
+
+
+def are_met(figures: Figures, begin: str) -> bool:
+    """Whether all are whose ``what`` begins so."""
+    return all(verdict.met for verdict in verdicts(figures) if verdict.what.startswith(begin))
 
 
 def _missing(what: str, goal: str) -> Verdict:
