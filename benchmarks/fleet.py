@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks import native
 from benchmarks.contenders.libraries import START, client_options
 from benchmarks.contenders.meter import cpu_seconds, resident
 from benchmarks.fleet_server import fleet_server
@@ -26,10 +27,12 @@ from benchmarks.job import Server
 from benchmarks.machine import ROOT
 from benchmarks.rivals.programs import PYTHON_RIVALS
 
-__all__ = ["FLEETS", "READERS", "Fleet", "FleetOutcome", "run_fleet"]
+__all__ = ["FLEETS", "FLOOR", "READERS", "Fleet", "FleetOutcome", "run_fleet"]
 
 #: Seconds after which those streams that gave nothing are no longer waited for: they count as slowest.
 STARTING = 60.0
+#: What it costs to be there at all: a program in C (c/fleet.c).
+FLOOR = "C: epoll and recv, nothing parsed"
 #: Bytes that boto3 and aiobotocore are asked for at a time.
 READ = 16_384
 
@@ -69,7 +72,7 @@ class Counter:
     def __init__(self, streams: int, seconds: float) -> None:
         self._bytes = [0] * streams
         self._missing = streams
-        self._seconds = seconds
+        self.seconds = seconds
         self._began: tuple[float, float, list[int]] | None = None
         self._opened = time.monotonic()
         self.is_over = False
@@ -85,7 +88,7 @@ class Counter:
         if self._began is None:
             if self._missing == 0 or now - self._opened > STARTING:
                 self._began = now, cpu_seconds(), list(self._bytes)
-        elif now - self._began[0] >= self._seconds and not self.is_over:
+        elif now - self._began[0] >= self.seconds and not self.is_over:
             with self._lock:
                 self._end(now)
 
@@ -164,7 +167,15 @@ def tasks_aiobotocore(server: Server, streams: int, counter: Counter) -> None:
     asyncio.run(run())
 
 
+def _floor(server: Server, streams: int, counter: Counter) -> None:
+    """This process becomes the program in C."""
+    port = server.media_endpoint_url.rpartition(":")[2]
+    program = native.build("fleet")
+    os.execv(program, [str(program), port, str(streams), str(counter.seconds), server.ca or "-"])
+
+
 READERS: dict[str, Callable[[Server, int, Counter], None]] = {
+    FLOOR: _floor,
     "kvsfast consume_many": consume_many,
     "boto3, a thread each": threads_boto3,
     "aiobotocore, a task each": tasks_aiobotocore,
@@ -173,6 +184,8 @@ READERS: dict[str, Callable[[Server, int, Counter], None]] = {
 
 def missing(reader: str) -> str | None:
     """Why it cannot run here, or None."""
+    if reader == FLOOR:
+        return native.missing("fleet")
     return PYTHON_RIVALS.missing() if _is_rival(reader) else None
 
 

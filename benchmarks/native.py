@@ -15,13 +15,20 @@ SOURCES = Path(__file__).with_name("c")
 #: Ignored by git; rivals that need building go there as well.
 BUILT = Path(__file__).with_name(".rivals")
 FLAGS = ("-O3", "-std=c11", "-Wall", "-Wextra", "-I", str(ROOT / "src_c"))
+#: Of the programs that need more than libc: a header, the linker's flags, Debian's package.
+LIBRARIES = {"fleet": ("openssl/ssl.h", ("-lssl", "-lcrypto"), "libssl-dev")}
 
 
-def missing() -> str | None:
-    """Why they cannot be built, or None."""
-    return (
-        None if shutil.which(_compiler()) else f"no C compiler ({_compiler()}): apt-get install gcc libc6-dev"
-    )
+def missing(name: str = "") -> str | None:
+    """Why they, or the one that is named, cannot be built, or None."""
+    if shutil.which(_compiler()) is None:
+        return f"no C compiler ({_compiler()}): apt-get install gcc libc6-dev"
+    if name in LIBRARIES:
+        header, _, package = LIBRARIES[name]
+        looking = [_compiler(), "-E", "-include", header, "-x", "c", os.devnull]
+        if subprocess.run(looking, capture_output=True, check=False).returncode:
+            return f"no {header}: apt-get install {package}"
+    return None
 
 
 def build(name: str) -> Path:
@@ -31,7 +38,8 @@ def build(name: str) -> Path:
     if not program.exists() or program.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         BUILT.mkdir(exist_ok=True)
         partial = program.with_suffix(f".{os.getpid()}")
-        subprocess.run([_compiler(), *FLAGS, "-o", partial, SOURCES / f"{name}.c"], check=True)
+        libraries = LIBRARIES[name][1] if name in LIBRARIES else ()
+        subprocess.run([_compiler(), *FLAGS, "-o", partial, SOURCES / f"{name}.c", *libraries], check=True)
         partial.replace(program)
     return program
 
