@@ -139,21 +139,21 @@ cdef class Intake:
             received = self.recv_into(buffer)
             if received <= 0:
                 return False
-            self.is_drained = received < room and not self.pending()
             end = buffer.end
-            decoder.commit(received)
+            decoder.commit(received)    # before anything in Python, which may be interrupted
+            if decoder.is_complete:
+                self.body.close()
+            else:
+                self.is_drained = received < room and not self.pending()
             if buffer.end > end:
                 self.wait_ends()
-            if decoder.is_complete:
-                self.is_drained = False
-                self.body.close()
         except BlockingIOError:
             self.is_drained = True
         except TransportError as error:
             self.is_broken = True
-            self.is_drained = False
             self.body.broke(error)
         except OSError as error:
+            self.is_broken = True
             self.body.failed(error)
             return False
         return True
