@@ -318,7 +318,8 @@ def test_service_fragment_and_its_profiles() -> None:
 # --- the reference with itself ---
 
 
-@pytest.mark.parametrize("name", hostile.CASES)
+# The two largest take it many seconds, and nothing is compared with it on them.
+@pytest.mark.parametrize("name", [name for name in hostile.CASES if name[:2] not in ("01", "15")])
 def test_hostile_inputs(name: str) -> None:
     case = hostile.CASES[name]
     events = reference.parse(case.data)
