@@ -251,16 +251,16 @@ def test_the_deadline_of_a_call() -> None:
 
 
 def test_deadline_and_cancellation_while_opening() -> None:
-    asked = threading.Event()
-    closed = threading.Semaphore(0)
+    asked, over = threading.Event(), threading.Event()
 
     def script(peer: Peer) -> None:
         asked.set()
+        over.wait(HANG)
+        peer.close()
         peer.until_closed()
-        closed.release()
 
     async def main() -> None:
-        async with media_client(server, idle_timeout=1) as client:
+        async with media_client(server) as client:
             with pytest.raises(TransportTimeout, match="deadline"):
                 await client.get_media("door", START, deadline=0.5)
             asked.clear()
@@ -270,11 +270,12 @@ def test_deadline_and_cancellation_while_opening() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            over.set()
 
-    with Server(script) as server:
+    with Server(
+        script
+    ) as server:  # which is left when the threads came back, and closed what they had opened
         run(main())
-        for _ in range(2):  # the threads came back, and closed what they had opened
-            assert closed.acquire(timeout=HANG)
 
 
 def test_what_only_waits_takes_no_thread() -> None:
