@@ -36,6 +36,7 @@ from kvsfast import (
 from kvsfast.emulator import PRESETS, Emulator
 from kvsfast.emulator.faults import ErrorDocument, HttpError, NoAnswer
 from tests.mkv_writer import Block, service_fragment
+from tests.waiting import wait_for
 
 ATTEMPTS = 3
 START = StartSelector.earliest()
@@ -274,12 +275,12 @@ def test_connections_that_end_without_an_answer(name: str, face: str, service: E
     stream = stream_of(face, name)
     service.faults.plan(stream, name, times=ATTEMPTS)
     with pytest.raises(TransportError) as caught:
-        clients.read(face, stream, idle_timeout=0.1 if name == "no-answer-stall" else 30.0)
+        clients.read(face, stream, idle_timeout=0.3 if name == "no-answer-stall" else 30.0)
     clients.blocking.close()
     clients.aio.close()
     assert caught.value.retryable
     assert isinstance(caught.value, TransportTimeout) == (name == "no-answer-stall")
-    assert service.faults.planned(stream) == 0
+    wait_for(lambda: service.faults.planned(stream) == 0)
 
 
 @pytest.mark.parametrize("face", FACES)
