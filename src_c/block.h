@@ -129,40 +129,51 @@ typedef struct {
 static inline size_t kvs_scan_blocks(const uint8_t *base, size_t pos, size_t end, const kvs_cluster *c,
                                      kvs_row *rows, size_t room, size_t *made)
 {
-    size_t n = 0;
-    while (n < room && end - pos >= 16) {
+    /* Copies: as far as the compiler knows, a row might lie over the Cluster. */
+    const int64_t cluster_ns = c->cluster_ns, scale = c->scale, wall_ns = c->wall_ns;
+    const uint64_t most = c->max_block - 4; /* what a block has beside its head, of 4 bytes at least */
+    kvs_row *row = rows, *const full = rows + (c->max_block < 4 ? 0 : room);
+
+    while (row < full && end - pos >= 16) {
         const uint8_t *p = base + pos;
         if (p[0] != 0xA3)
             break;
-        unsigned width = kvs_vint_width(p[1]);
-        if (width > 8)
+        uint64_t size = kvs_load_be64(p + 1);
+        unsigned head = 9;
+        if (p[1] == 0x01) { /* the width that writers take that do not know the size yet, as the service does */
+            size &= (UINT64_C(1) << 56) - 1;
+        } else {
+            unsigned width = kvs_vint_width(p[1]);
+            if (width > 8)
+                break;
+            size = size << width >> (64 - 7 * width);
+            if (size + 1 == UINT64_C(1) << (7 * width)) /* unknown */
+                break;
+            head = 1 + width;
+        }
+        const size_t at = pos + head;
+        /* An unknown size of 8 bytes is larger than anything that could be here. */
+        if (size - 4 > most || size > end - at)
             break;
-        uint64_t mask = (UINT64_C(1) << (7 * width)) - 1;
-        uint64_t size = kvs_load_be64(p + 1) >> (64 - 8 * width) & mask;
-        size_t head = 1 + width;
-        /* all ones: unknown size, larger than anything that could be here */
-        if (size < 4 || size > end - pos - head || size > c->max_block)
+        const uint32_t block = kvs_load_be32(base + at); /* track number, time, flags */
+        if ((block & 0x80000006) != 0x80000000)
             break;
-        const uint8_t *b = p + head;
-        if (!(b[0] & 0x80) || (b[3] & 0x06))
-            break;
-        unsigned number = b[0] & 0x7f;
+        const unsigned number = block >> 24 & 0x7f;
         const kvs_track *track = &c->tracks[number];
         if (track->flags)
             break;
-        int64_t rel = (int16_t)(uint16_t)(b[1] << 8 | b[2]);
-        kvs_row *row = rows + n++;
-        row->media_time_ns = c->cluster_ns + rel * c->scale - track->delay_ns;
-        row->timestamp_ns = row->media_time_ns + c->wall_ns;
-        row->offset = pos + head + 4;
+        row->media_time_ns = cluster_ns + (int16_t)(block >> 8) * scale - track->delay_ns;
+        row->timestamp_ns = row->media_time_ns + wall_ns;
+        row->offset = at + 4;
         row->length = (uint32_t)size - 4;
         row->track = number;
         /* 0x80 key, 0x08 invisible, 0x01 discardable */
-        row->flags = (uint32_t)(b[3] >> 7) | (uint32_t)(b[3] >> 2 & 2) | (uint32_t)(b[3] << 2 & 4);
+        row->flags = (block >> 7 & 1) | (block >> 2 & 2) | (block << 2 & 4);
         row->extra = 0;
-        pos += head + (size_t)size;
+        row++;
+        pos = at + (size_t)size;
     }
-    *made = n;
+    *made = (size_t)(row - rows);
     return pos;
 }
 

@@ -29,6 +29,13 @@ static inline uint64_t kvs_load_be64(const uint8_t *p)
     return __builtin_bswap64(v);
 }
 
+static inline uint32_t kvs_load_be32(const uint8_t *p)
+{
+    uint32_t v;
+    memcpy(&v, p, 4);
+    return __builtin_bswap32(v);
+}
+
 /* Big-endian unsigned integer of n <= 8 bytes (section 7.2). */
 static inline uint64_t kvs_uint(const uint8_t *p, size_t n)
 {

@@ -120,6 +120,10 @@ CASES: dict[str, bytes] = {
         content_encodings(compression(0, ContentEncodingScope=2)), CodecPrivate=b"junk"
     ),
     # blocks
+    "block of unknown size": plain(cluster(0, BLOCK, b"\xa3\xff\x81\0\0\x80" + bytes(200), unknown=1)),
+    "block of unknown size, two bytes wide": plain(
+        cluster(0, BLOCK, b"\xa3\x7f\xff\x81\0\0\x80" + bytes(17_000), unknown=1)
+    ),
     "two Timestamps": plain(cluster(1, leaf("Timestamp", 9), BLOCK)),
     "block before Timestamp": plain(cluster(None, BLOCK, leaf("Timestamp", 1))),
     "two Blocks in a group": plain(cluster(0, block_group(1, 0, b"a", element("Block", block(1, 5, b"b"))))),
