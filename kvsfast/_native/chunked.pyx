@@ -15,7 +15,7 @@ nobody looks in before `hand_over`.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from cpython.ref cimport Py_DECREF, Py_XDECREF
+from cpython.ref cimport Py_DECREF
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
@@ -114,13 +114,8 @@ cdef class Slab:
 
     def __dealloc__(self):
         global slab_count, slab_bytes
-        cdef int turn
         if self.mem != NULL:
             self.evict_tenants()
-            for turn in range(2):
-                if self.recent[turn] != NULL:
-                    Py_DECREF(<object>self.recent[turn])
-                    self.recent[turn] = NULL
             slab_count -= 1
             slab_bytes -= self.capacity
             give_block(self.mem, self.capacity)
@@ -132,10 +127,12 @@ cdef class Slab:
         self.tenants.before = tenant
 
     cdef int settle_recent(self, int turn) except -1:
+        """Empty a place of `recent`."""
         cdef PyObject *recent = self.recent[turn]
-        if recent != NULL and PyObject_REFCNT(recent) > 1:
+        if recent != NULL:
             self.recent[turn] = NULL
-            self.admit_kept(self, recent)
+            if PyObject_REFCNT(recent) > 1:
+                self.admit_kept(self, recent)
             Py_DECREF(<object>recent)
         return 0
 

@@ -115,11 +115,11 @@ cdef class Delivery:
             if parser.filling:
                 raise UsageError("the consumer is being read by another thread; it serves one at a time")
             while parser.has_rows():
-                if self.passes(parser, &parser.blocks.rows[parser.next_row]):
+                if self.passes(parser, parser.row):
                     self.item = parser.take_frame()
                     self.item_ends = False
                     return _ITEM
-                parser.next_row += 1
+                parser.row += 1
             while parser.queue:
                 self.meet(parser.queue.pop(0))
                 if self.look:
@@ -148,9 +148,9 @@ cdef class Delivery:
         if self.item is not None or self.look or parser is None or parser.filling or not self.saw_frame:
             return None
         while parser.has_rows():
-            if self.passes(parser, &parser.blocks.rows[parser.next_row]):
+            if self.passes(parser, parser.row):
                 return parser.take_frame()
-            parser.next_row += 1
+            parser.row += 1
         return None
 
     cdef int meet(self, object event) except -1:

@@ -1,8 +1,12 @@
 """What is handed to the user: frames, fragments, and the events around them."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from kvsfast._native.chunked cimport Slab, Tenant
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o)
 
 
 cdef extern from "block.h" nogil:
@@ -62,8 +66,38 @@ cdef class Frame:
 cdef enum:
     SMALL_FRAME = 2048          # up to here a frame does not pin its slab
 
-cdef Frame frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start, object extra)
 cdef Frame frame_of_bytes(const kvs_row *row, bytes payload, FragmentStart start, object extra)
+cdef Frame new_frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start, object extra)
+
+cdef inline bint is_special(const kvs_row *row) noexcept:
+    """Does the frame look elsewhere than into the media, or say more than its row?"""
+    return (row.extra | (row.flags & KVS_FRAME_SIDE)) != 0
+
+
+# This is where iterating spends its time. What is only looked at is therefore borrowed: `PyObject *`.
+
+cdef inline bint is_free(PyObject *recent) noexcept:
+    """A frame that was handed out, and that nobody holds any more but who has it here."""
+    return recent != NULL and Py_REFCNT(recent) == 1
+
+
+cdef inline void look_at(PyObject *frame, const kvs_row *row, const uint8_t *mem) noexcept:
+    (<Frame>frame).row = row[0]
+    (<Frame>frame).data_at = mem + row.offset
+
+
+cdef inline Frame frame_of_slab(const kvs_row *row, PyObject *slab, PyObject *start):
+    """The frame of a row that is not special, in a slab of the receive buffer."""
+    cdef int turn
+    cdef PyObject *recent
+    if row.length <= SMALL_FRAME:
+        turn = (<Slab>slab).turn ^ 1
+        recent = (<Slab>slab).recent[turn]
+        if is_free(recent) and <PyObject *>(<Frame>recent).fragment == start and (<Frame>recent).owner is None:
+            (<Slab>slab).turn = turn
+            look_at(recent, row, (<Slab>slab).mem)
+            return <Frame>recent
+    return new_frame_of_slab(row, <Slab>slab, <FragmentStart>start, None)
 
 
 cdef class Fragment:

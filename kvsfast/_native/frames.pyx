@@ -13,7 +13,7 @@ from io import RawIOBase
 cimport cython
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_FillInfo
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_XDECREF
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
 from libc.stdlib cimport free
 
@@ -87,10 +87,6 @@ cdef class LateTags:
 
 
 # -- frames ---------------------------------------------------------------------------------------------------
-
-cdef extern from "Python.h":
-    Py_ssize_t Py_REFCNT(PyObject *o)
-
 
 cdef int admit_frame(Slab slab, PyObject *recent) except -1:
     cdef Frame frame = <Frame>recent
@@ -244,35 +240,21 @@ cdef class Frame:
         return f"<Frame track {self.row.track}, {self.row.media_time_ns} ns, {self.row.length} bytes{key}>"
 
 
-cdef Frame frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start, object extra):
-    cdef Frame frame
-    cdef int turn
-    if row.length > SMALL_FRAME:
-        frame = Frame.__new__(Frame)
-        frame.owner = slab
-        frame.fragment = start
-        frame.extra = extra
-    else:
-        turn = slab.turn
-        slab.turn = turn ^ 1
-        if slab.recent[turn] != NULL and Py_REFCNT(slab.recent[turn]) == 1:
-            frame = <Frame>slab.recent[turn]
-            if frame.owner is not None:
-                frame.owner = None
-            if frame.fragment is not start:
-                frame.fragment = start
-            if frame.extra is not extra:
-                frame.extra = extra
-        else:
-            slab.admit_kept = admit_frame
-            slab.settle_recent(turn)
-            frame = Frame.__new__(Frame)
-            frame.fragment = start
-            frame.extra = extra
-            Py_INCREF(frame)
-            slab.recent[turn] = <PyObject *>frame
+cdef Frame new_frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start, object extra):
+    """An object of its own. If it is small, it is used again for the next but one, should nobody hold it then."""
+    cdef Frame frame = Frame.__new__(Frame)
     frame.row = row[0]
     frame.data_at = slab.mem + row.offset
+    frame.fragment = start
+    frame.extra = extra
+    if row.length > SMALL_FRAME:
+        frame.owner = slab
+        return frame
+    slab.admit_kept = admit_frame
+    slab.turn ^= 1
+    slab.settle_recent(slab.turn)
+    slab.recent[slab.turn] = <PyObject *>frame
+    Py_INCREF(frame)
     return frame
 
 
@@ -519,28 +501,33 @@ cdef class FrameSequence:
 cdef class FrameSequenceIterator:
     cdef Fragment fragment
     cdef Py_ssize_t at, step, left
-    cdef Frame last, last_but_one
+    cdef PyObject *recent[2]    # the last two that were handed out; owned
+    cdef int turn
+
+    def __dealloc__(self):
+        Py_XDECREF(self.recent[0])
+        Py_XDECREF(self.recent[1])
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        cdef Frame frame = self.last_but_one
-        cdef kvs_row *row
+        cdef const kvs_row *row = self.fragment.rows + self.at
+        cdef Frame frame
         if self.left == 0:
             raise StopIteration
         self.left -= 1
-        row = &self.fragment.rows[self.at]
-        # Nobody but us holds it: this variable and the attribute
-        if frame is not None and Py_REFCNT(<PyObject *>frame) == 2 and not (row.flags & KVS_FRAME_SIDE or row.extra):
-            frame.row = row[0]
-            frame.data_at = self.fragment.raw_at + row.offset
-        else:
-            frame = self.fragment.frame_at(<size_t>self.at)
-        self.last_but_one = self.last
-        # A frame that looks elsewhere than into the slab, or says more, is not used again
-        self.last = None if row.flags & KVS_FRAME_SIDE or row.extra else frame
         self.at += self.step
+        if is_special(row):
+            return self.fragment.frame_at(<size_t>(self.at - self.step))
+        self.turn ^= 1
+        if is_free(self.recent[self.turn]):
+            look_at(self.recent[self.turn], row, self.fragment.raw_at)
+            return <object>self.recent[self.turn]
+        frame = self.fragment.frame_at(<size_t>(self.at - self.step))
+        Py_XDECREF(self.recent[self.turn])
+        self.recent[self.turn] = <PyObject *>frame
+        Py_INCREF(frame)
         return frame
 
     def __length_hint__(self):

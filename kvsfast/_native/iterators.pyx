@@ -26,12 +26,12 @@ cdef bint fill_more(FragmentParser parser, object fill) except -1:
     return True
 
 
-@cython.final
-cdef class EventIterator:
-    """Every event of the media; ``fill()`` receives more and returns False at its end."""
+cdef class MediaIterator:
+    """The loop that all share. ``fill()`` receives more and returns False at the end of the media."""
 
     cdef FragmentParser parser
     cdef object fill
+    cdef bint gives_all         # each row of the parser is an item
 
     def __init__(self, FragmentParser parser not None, fill):
         self.parser = parser
@@ -42,117 +42,97 @@ cdef class EventIterator:
 
     def __next__(self):
         cdef int status
+        if self.gives_all and self.parser.has_rows():
+            return self.parser.take_frame()
         while True:
-            event = self.parser.take()
-            if event is not None:
-                return event
+            item = self.next_item()
+            if item is not None:
+                return item
             status = self.parser.advance()
             if status == DONE:
                 raise StopIteration
             if status == WAIT:
                 fill_more(self.parser, self.fill)
 
+    cdef object next_item(self):
+        """Of what the parser has ready, what this iterator gives; None if there is nothing more. Raises what is an
+        error here."""
+        raise NotImplementedError
+
 
 @cython.final
-cdef class FrameIterator:
+cdef class EventIterator(MediaIterator):
+    """Every event of the media."""
+
+    def __cinit__(self):
+        self.gives_all = True
+
+    cdef object next_item(self):
+        return self.parser.take()
+
+
+@cython.final
+cdef class FrameIterator(MediaIterator):
     """Every frame of the media. An `InStreamError` is raised when its turn comes."""
 
-    cdef FragmentParser parser
-    cdef object fill
+    def __cinit__(self):
+        self.gives_all = True
 
-    def __init__(self, FragmentParser parser not None, fill):
-        self.parser = parser
-        self.fill = fill
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
+    cdef object next_item(self):
         cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            if parser.has_rows():
-                return parser.take_frame()
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)
+        if parser.has_rows():
+            return parser.take_frame()
+        while parser.queue:
+            event = parser.queue.pop(0)
+            if isinstance(event, InStreamError):
+                raise event
+        return None
 
 
 @cython.final
-cdef class FragmentIterator:
+cdef class FragmentIterator(MediaIterator):
     """Every fragment of the media, whole. An `InStreamError` is raised when its turn comes."""
-
-    cdef FragmentParser parser
-    cdef object fill
 
     def __init__(self, FragmentParser parser not None, fill):
         if not parser.keep_fragments:
             raise UsageError("fragments need a parser with keep_fragments=True")
-        self.parser = parser
-        self.fill = fill
+        MediaIterator.__init__(self, parser, fill)
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if isinstance(event, Fragment):
-                    return event
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)
+    cdef object next_item(self):
+        cdef list queue = self.parser.queue
+        while queue:
+            event = queue.pop(0)
+            if isinstance(event, Fragment):
+                return event
+            if isinstance(event, InStreamError):
+                raise event
+        return None
 
 
 @cython.final
-cdef class SelectedIterator:
+cdef class SelectedIterator(MediaIterator):
     """Frames of the media, or all events, without the frames that nobody wants."""
 
-    cdef FragmentParser parser
-    cdef object fill
     cdef Selection selection
     cdef bint gives_events
 
     def __init__(self, FragmentParser parser not None, fill, Selection selection not None, bint events):
-        self.parser = parser
-        self.fill = fill
+        MediaIterator.__init__(self, parser, fill)
         self.selection = selection
         self.gives_events = events
 
-    def __iter__(self):
-        return self
-
-    def __next__(self):
+    cdef object next_item(self):
         cdef FragmentParser parser = self.parser
-        cdef int status
-        while True:
-            if parser.has_rows():
-                self.selection.use_tracks(parser.start.tracks)
-                while parser.has_rows():
-                    if self.selection.wants(&parser.blocks.rows[parser.next_row]):
-                        return parser.take_frame()
-                    parser.next_row += 1
-            while parser.queue:
-                event = parser.queue.pop(0)
-                if self.gives_events:
-                    return event
-                if isinstance(event, InStreamError):
-                    raise event
-            status = parser.advance()
-            if status == DONE:
-                raise StopIteration
-            if status == WAIT:
-                fill_more(parser, self.fill)
+        if parser.has_rows():
+            self.selection.use_tracks(parser.start.tracks)
+            while parser.has_rows():
+                if self.selection.wants(parser.row):
+                    return parser.take_frame()
+                parser.row += 1
+        while parser.queue:
+            event = parser.queue.pop(0)
+            if self.gives_events:
+                return event
+            if isinstance(event, InStreamError):
+                raise event
+        return None

@@ -1,11 +1,12 @@
 """FragmentParser: its state, and what the iterators call."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t
 
 from kvsfast._native.blocks cimport BlockReader
 from kvsfast._native.chunked cimport ReceiveBuffer
 from kvsfast._native.frames cimport (
-    KVS_FRAME_SIDE, Fragment, FragmentEnd, FragmentStart, Frame, frame_of_bytes, frame_of_slab, kvs_row,
+    Fragment, FragmentEnd, FragmentStart, Frame, frame_of_slab, is_special, kvs_row,
 )
 from kvsfast._native.scanner cimport Scanner
 from kvsfast._native.sections cimport SectionReader, ServiceTags
@@ -32,7 +33,8 @@ cdef class FragmentParser:
     cdef bint eof
     cdef bint filling           # a receive is under way
     # out
-    cdef size_t next_row
+    cdef const kvs_row *row     # the next to be handed out, and the end of those that are; none when keeping
+    cdef const kvs_row *row_end
     cdef list queue             # events that come after the rows
     cdef object failure         # what ends the media, once all before it was given
     cdef public object on_broken    # called without arguments when the grammar is broken: no more bytes are needed
@@ -104,14 +106,15 @@ cdef class FragmentParser:
     cdef int finish_fragment(self, bint complete, size_t upto) except -1
     cdef Fragment keep_fragment(self, FragmentEnd end, size_t upto)
 
+    cdef int offer_rows(self) except -1
+    cdef Frame special_frame(self, const kvs_row *row)
+
     cdef inline bint has_rows(self) noexcept:
-        return self.next_row < self.blocks.count and not self.keep_fragments
+        return self.row != self.row_end
 
     cdef inline Frame take_frame(self):
-        cdef BlockReader blocks = self.blocks
-        cdef kvs_row *row = &blocks.rows[self.next_row]
-        cdef object extra = None if row.extra == 0 else blocks.extras[row.extra - 1]
-        self.next_row += 1
-        if row.flags & KVS_FRAME_SIDE:
-            return frame_of_bytes(row, blocks.sides[row.offset], self.start, extra)
-        return frame_of_slab(row, self.buffer.slab, self.start, extra)
+        cdef const kvs_row *row = self.row
+        self.row += 1
+        if is_special(row):
+            return self.special_frame(row)
+        return frame_of_slab(row, <PyObject *>self.buffer.slab, <PyObject *>self.start)

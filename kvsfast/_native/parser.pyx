@@ -21,7 +21,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from kvsfast._native.blocks cimport KVS_MAX_LACE, STREAM_ROWS, BlockReader, kvs_cluster
 from kvsfast._native.chunked cimport ReceiveBuffer
-from kvsfast._native.frames cimport Fragment, FragmentEnd, FragmentStart, LateTags
+from kvsfast._native.frames cimport (
+    KVS_FRAME_SIDE, Fragment, FragmentEnd, FragmentStart, Frame, LateTags, frame_of_bytes, kvs_row, new_frame_of_slab,
+)
 from kvsfast._native.scanner cimport *
 from kvsfast._native.sections cimport SectionReader, ServiceTags
 
@@ -144,10 +146,12 @@ cdef class FragmentParser:
             return READY
         if not self.keep_fragments:
             self.blocks.forget_rows()
-            self.next_row = 0
         if self.failure is None and not self.finished:
             try:
-                return self.walk()
+                try:
+                    return self.walk()
+                finally:
+                    self.offer_rows()
             except MediaError as error:
                 if self.open:
                     self.finish_fragment(False, <size_t>(error.offset - self.buffer.origin))
@@ -163,6 +167,20 @@ cdef class FragmentParser:
         if self.failure is not None:
             raise self.failure
         return DONE
+
+    cdef int offer_rows(self) except -1:
+        """The rows that a walk has made can be handed out."""
+        if not self.keep_fragments:
+            self.row = self.blocks.rows
+            self.row_end = self.row + self.blocks.count
+        return 0
+
+    cdef Frame special_frame(self, const kvs_row *row):
+        cdef BlockReader blocks = self.blocks
+        cdef object extra = None if row.extra == 0 else blocks.extras[row.extra - 1]
+        if row.flags & KVS_FRAME_SIDE:
+            return frame_of_bytes(row, blocks.sides[row.offset], self.start, extra)
+        return new_frame_of_slab(row, self.buffer.slab, self.start, extra)
 
     cdef int walk(self) except -1:
         cdef Scanner s = self.scanner
@@ -191,7 +209,7 @@ cdef class FragmentParser:
             elif token == END:
                 self.close_master()
             else:
-                if self.has_rows():
+                if not self.keep_fragments and self.blocks.count:
                     return READY
                 if not self.hold:
                     b.drop_before(b.pos)
