@@ -15,11 +15,10 @@ from dataclasses import dataclass
 
 import kvsfast
 from benchmarks import media
-from benchmarks.micro import BODY_SIZE, Body, decode
+from benchmarks.micro import BODY_SIZE, WINDOW, Body, decode
 
 __all__ = ["CURVES", "Curve", "Fit", "Point", "fit", "measure"]
 
-WINDOW = 65_536
 #: Share of the cost at the largest size that the square term may have; all of it, where cost is quadratic.
 MOST_CURVED = 0.3
 LEAST_R_SQUARED = 0.96

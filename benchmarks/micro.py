@@ -48,6 +48,9 @@ BODY_SIZE = 4_480_000
 BODY_ROUNDS = 5
 
 
+Media = bytes | bytearray
+
+
 @dataclass(frozen=True)
 class Shape:
     """``FRAMES`` frames of 200 bytes in documents of ``frames_per_document``."""
@@ -58,6 +61,12 @@ class Shape:
     def documents(self) -> bytes:
         count = FRAMES // self.frames_per_document
         return media.service_documents([[FRAME_SIZE] * self.frames_per_document] * count)
+
+    @functools.cached_property
+    def changeable(self) -> bytearray:
+        """The same. ``bytes`` are read where they are; of what could change each window is copied into
+        the reader's buffer, as a receive does."""
+        return bytearray(self.documents)
 
     @functools.cached_property
     def sums(self) -> Sums:
@@ -71,7 +80,7 @@ SHAPES = {"tiny": Shape(1000), "kvs_tiny": Shape(80)}
 # -- frames. Each case returns something that shows that it went over all of them.
 
 
-def columns(documents: bytes) -> int:
+def columns(documents: Media) -> int:
     count = 0
     for fragment in kvsfast.parse(documents).fragments():
         with memoryview(fragment.columns) as rows:
@@ -79,31 +88,31 @@ def columns(documents: bytes) -> int:
     return count
 
 
-def frames(documents: bytes) -> int:
+def frames(documents: Media) -> int:
     for frame in kvsfast.parse(documents).frames():  # noqa: B007  (the last one is looked at)
         pass
     return frame.media_time_ns
 
 
-def one_attribute(documents: bytes) -> int:
+def one_attribute(documents: Media) -> int:
     total = 0
     for frame in kvsfast.parse(documents).frames():
         total += frame.media_time_ns
     return total
 
 
-def touched(documents: bytes) -> Sums:
+def touched(documents: Media) -> Sums:
     return touch(kvsfast.parse(documents).frames())
 
 
-def events(documents: bytes) -> kvsfast.FragmentEnd:
+def events(documents: Media) -> kvsfast.FragmentEnd:
     for event in kvsfast.parse(documents).events():  # noqa: B007  (the last one is looked at)
         pass
     assert isinstance(event, kvsfast.FragmentEnd)
     return event
 
 
-def fragment_frames(documents: bytes) -> int:
+def fragment_frames(documents: Media) -> int:
     for fragment in kvsfast.parse(documents).fragments():
         for frame in fragment.frames:  # noqa: B007  (the last one is looked at)
             pass
@@ -115,16 +124,24 @@ class Case:
     """``run`` is timed; ``holds`` tells whether its result is right."""
 
     title: str
-    run: Callable[[bytes], Any]
+    run: Callable[[Media], Any]
     holds: Callable[[Shape, Any], bool]
+    is_received: bool = False
+
+    def media(self, shape: Shape) -> Media:
+        return shape.changeable if self.is_received else shape.documents
 
 
 def _is_last_time(shape: Shape, time_ns: int) -> bool:
     return time_ns == (FRAMES - 1) * media.FRAME_MS * 1_000_000
 
 
+def _are_all(shape: Shape, count: int) -> bool:
+    return count == shape.sums.frames
+
+
 CASES = {
-    "columns": Case("fragments(): columns", columns, lambda shape, count: bool(count == shape.sums.frames)),
+    "columns": Case("fragments(): columns", columns, _are_all),
     "frames": Case("frames(): iterated", frames, _is_last_time),
     "one_attribute": Case(
         "frames(): one attribute read", one_attribute, lambda shape, total: bool(total == shape.sums.time_ns)
@@ -138,6 +155,12 @@ CASES = {
         lambda shape, end: bool(end.is_complete and end.frame_count == shape.frames_per_document),
     ),
     "fragment_frames": Case("fragments(): frames iterated", fragment_frames, _is_last_time),
+    "columns_received": Case(
+        "fragments(): columns, copied in as received", columns, _are_all, is_received=True
+    ),
+    "frames_received": Case(
+        "frames(): iterated, copied in as received", frames, _is_last_time, is_received=True
+    ),
 }
 
 
@@ -215,7 +238,7 @@ class Timing:
 def measure_frames(shape: Shape, rounds: int, rivals: Sequence[InMemory] = ()) -> list[Timing]:
     """First the C program, if it can be built, then each case, then the rivals; all take turns."""
     for name, case in CASES.items():
-        result = case.run(shape.documents)
+        result = case.run(case.media(shape))
         assert case.holds(shape, result), f"{name} is wrong: {result}"
     seconds: dict[str, list[float]] = {}
     with _stored(shape.documents) as path:
@@ -225,7 +248,7 @@ def measure_frames(shape: Shape, rounds: int, rivals: Sequence[InMemory] = ()) -
                 assert Sums(**told["sums"]) == shape.sums, f"push_copy is wrong: {told['sums']}"
                 seconds.setdefault("C: push parser, payload copied", []).extend(told["seconds"][1:])
             for case in CASES.values():
-                seconds.setdefault(case.title, []).append(_cpu_seconds(case.run, shape.documents))
+                seconds.setdefault(case.title, []).append(_cpu_seconds(case.run, case.media(shape)))
             for rival in rivals:
                 told = _ask(rival.command(path, 1))
                 assert Sums(**told["sums"]) == shape.sums, f"{rival.title} is wrong: {told['sums']}"
@@ -252,7 +275,7 @@ def measure_bodies(body: Body, rounds: int) -> list[Timing]:
     return [_rate(title, both[title], alone[title], len(body.wire)) for title in both]
 
 
-def _cpu_seconds(run: Callable[[bytes], Any], data: bytes) -> float:
+def _cpu_seconds(run: Callable[[Any], Any], data: Media) -> float:
     began = time.process_time()
     run(data)
     return time.process_time() - began

@@ -14,7 +14,7 @@ from benchmarks.micro import BODIES, CASES, FRAMES, SHAPES, decode
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_frames(benchmark: BenchmarkFixture, shape: str, case: str) -> None:
-    documents = SHAPES[shape].documents
+    documents = CASES[case].media(SHAPES[shape])
     assert CASES[case].holds(SHAPES[shape], CASES[case].run(documents))
     benchmark.group = f"200-byte frames, {shape}"
     benchmark(CASES[case].run, documents)

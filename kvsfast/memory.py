@@ -23,6 +23,6 @@ class MemoryStats(NamedTuple):
 
 
 def memory_stats() -> MemoryStats:
-    """A snapshot. A kept frame above 2 KiB pins a slab of 256 KiB or more; ``frame.copy()`` does not."""
+    """A snapshot. A kept frame above 2 KiB pins a slab of 128 KiB or more; ``frame.copy()`` does not."""
     free, slabs, in_use = chunked.pool_stats()
     return MemoryStats(in_use, slabs, free)

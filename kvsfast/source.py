@@ -39,11 +39,12 @@ def parse(
 
     ``source``: bytes or any buffer; the path of a file; a binary file object (not closed by us); an iterable
     of bytes; or boto3's StreamingBody, e.g. the Payload of ``get_media``, read without waiting for full
-    buffers. ``strict``: a source that ends inside an element raises TruncatedMedia. ``limits``: see
-    :class:`kvsfast.Limits`. ``trailer``: whether fragments end with the service's continuation token
-    (GetMedia: True, GetMediaForFragmentList: False); None learns it from the first fragments. ``resync``:
-    after damage go on at the next EBML header or Cluster instead of raising; ``events()`` then gives each
-    MediaError in its place.
+    buffers. ``bytes`` are read where they are: frames and fragments that look into them keep them alive; what
+    could change is copied first. ``strict``: a source that ends inside an element raises TruncatedMedia.
+    ``limits``: see :class:`kvsfast.Limits`. ``trailer``: whether fragments end with the service's
+    continuation token (GetMedia: True, GetMediaForFragmentList: False); None learns it from the first ones.
+    ``resync``: after damage go on at the next EBML header or Cluster instead of raising; ``events()`` then
+    gives each MediaError in its place.
 
     UsageError: ``source`` is none of these. OSError: the file cannot be read.
     """
@@ -70,7 +71,8 @@ def _source(source: Any) -> Source:
 
 
 class BytesSource:
-    """Bytes that are there already, copied in a window at a time."""
+    """Bytes that are there already: read where they are if they cannot change, else copied in a window at a
+    time."""
 
     def __init__(self, data: memoryview) -> None:
         self._rest = data.cast("B") if data.c_contiguous and data.nbytes else memoryview(data.tobytes())
@@ -81,6 +83,9 @@ class BytesSource:
     def fill(self) -> bool:
         if not self._rest:
             return False
+        if self._buffer.borrow(self._rest):
+            self._rest = memoryview(b"")
+            return True
         with memoryview(self._buffer) as window:
             size = min(len(window), len(self._rest))
             window[:size] = self._rest[:size]

@@ -115,11 +115,16 @@ typedef struct {
     uint32_t flags; /* KVS_TRACK_CAREFUL: encodings or a time scale of its own; take the long way */
 } kvs_track;
 
+/* Frames up to here lie so close that a processor must be told what comes next: it fetches neither the lines between
+ * their heads nor the heads by itself. */
+enum { KVS_CLOSE_FRAME = 1024, KVS_CACHE_LINE = 64 };
+
 typedef struct {
     int64_t cluster_ns; /* Cluster.Timestamp in ns */
     int64_t scale;      /* TimestampScale: ns a unit; scale x 32768 does not overflow */
     int64_t wall_ns;    /* what turns media time into wall clock time */
     uint64_t max_block;
+    size_t ahead; /* memory this far ahead is fetched, where frames are small; 0 if it is in cache anyway */
     kvs_track tracks[128];
 } kvs_cluster;
 
@@ -131,6 +136,7 @@ static inline size_t kvs_scan_blocks(const uint8_t *base, size_t pos, size_t end
 {
     /* Copies: as far as the compiler knows, a row might lie over the Cluster. */
     const int64_t cluster_ns = c->cluster_ns, scale = c->scale, wall_ns = c->wall_ns;
+    const uintptr_t ahead = c->ahead;
     const uint64_t most = c->max_block - 4; /* what a block has beside its head, of 4 bytes at least */
     kvs_row *row = rows, *const full = rows + (c->max_block < 4 ? 0 : room);
 
@@ -158,6 +164,11 @@ static inline size_t kvs_scan_blocks(const uint8_t *base, size_t pos, size_t end
         const uint32_t block = kvs_load_be32(base + at); /* track number, time, flags */
         if ((block & 0x80000006) != 0x80000000)
             break;
+        if (ahead && size < KVS_CLOSE_FRAME) {
+            uintptr_t line = (uintptr_t)base + at + ahead;
+            for (const uintptr_t stop = line + size; line < stop; line += KVS_CACHE_LINE)
+                __builtin_prefetch((const void *)line);
+        }
         const unsigned number = block >> 24 & 0x7f;
         const kvs_track *track = &c->tracks[number];
         if (track->flags)

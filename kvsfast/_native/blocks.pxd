@@ -16,6 +16,7 @@ cdef extern from "block.h" nogil:
         int64_t scale
         int64_t wall_ns
         uint64_t max_block
+        size_t ahead
         kvs_track tracks[128]
     enum:
         KVS_TRACK_CAREFUL
@@ -23,6 +24,7 @@ cdef extern from "block.h" nogil:
 
 
 cdef enum:
+    LENT_AHEAD = 2048           # bytes: what was not received just now is fetched while what lies before it is read
     STREAM_ROWS = 768           # rows between two hand-outs when frames are not kept
 
 

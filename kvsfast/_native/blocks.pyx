@@ -143,6 +143,8 @@ cdef class BlockReader:
         """The hot loop over the buffer up to index `end`. Returns how many frames it found."""
         cdef ReceiveBuffer b = self.buffer
         cdef size_t room, made, found = 0
+        if end > b.pos:
+            self.cluster.ahead = 0 if b.slab.lender is None else LENT_AHEAD
         while end > b.pos:
             if self.keeping:
                 self.make_room()

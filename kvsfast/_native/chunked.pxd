@@ -33,8 +33,9 @@ cdef struct Tenant:
 
 
 cdef class Slab:
-    cdef uint8_t *mem       # owned; back to the pool when the last reference dies
+    cdef uint8_t *mem       # owned, if not lent; back to the pool when the last reference dies
     cdef size_t capacity
+    cdef bytes lender       # whose memory it is, only to be read; None: the pool's
     cdef Tenant tenants     # head of a ring
     cdef int (*evict)(void *owner) except -1    # makes a tenant keep a copy of its own and unlink itself
     # The last two objects handed out that look in here; owned. Whichever nobody else holds is handed out again;
@@ -72,6 +73,7 @@ cdef class ReceiveBuffer:
     cdef inline void follow(self, size_t received) noexcept
     cdef int reserve(self) except -1
     cdef int move_on(self) except -1
+    cdef int leave_lent(self) except -1
     cdef int write(self, const uint8_t *data, size_t n) except -1
     cdef int drop_before(self, size_t index) except -1
     cdef Slab hand_over(self, size_t upto, const uint8_t **at)

@@ -6,7 +6,7 @@ framing there, so that the payload stays contiguous and is still in cache when t
 Slabs. Memory comes in slabs from a process-wide pool. A slab is an object: whoever looks into its memory holds a
 reference, and when the last one goes, the memory returns to the pool. Nothing is ever written over a slab that
 somebody else holds. Small frames are *tenants*: they look in without the right to stay, and copy their bytes
-out when the buffer moves on.
+out when the buffer moves on. A slab may also be lent: ``bytes`` that are there already are read where they are.
 
 Two ways of keeping. In a row of slabs (the default) only what lies between `begin` and `end` is carried over
 when a slab is full. With `keeping` one slab grows for as long as a fragment lasts; it may move, since
@@ -16,7 +16,7 @@ nobody looks in before `hand_over`.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.ref cimport Py_DECREF
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
@@ -116,9 +116,10 @@ cdef class Slab:
         global slab_count, slab_bytes
         if self.mem != NULL:
             self.evict_tenants()
-            slab_count -= 1
-            slab_bytes -= self.capacity
-            give_block(self.mem, self.capacity)
+            if self.lender is None:
+                slab_count -= 1
+                slab_bytes -= self.capacity
+                give_block(self.mem, self.capacity)
 
     cdef inline void admit(self, Tenant *tenant) noexcept:
         tenant.before = self.tenants.before
@@ -230,6 +231,25 @@ cdef class ReceiveBuffer:
         self.end += n
         self.follow(n)
 
+    def borrow(self, data):
+        """Take all of ``data``, a memoryview, as received, and read it where it is. Returns False, having taken nothing,
+        unless it is of immutable ``bytes``, and the buffer holds no memory yet and was given no window."""
+        cdef Py_buffer view
+        cdef Slab slab
+        lender = data.obj
+        if self.slab is not None or self.is_fixed or not PyBytes_CheckExact(lender):
+            return False
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        slab = Slab.__new__(Slab)
+        slab.lender = lender
+        slab.mem = <uint8_t *>view.buf
+        slab.capacity = <size_t>view.len
+        PyBuffer_Release(&view)
+        self.slab = slab
+        self.mem = slab.mem
+        self.end = slab.capacity
+        return True
+
     @property
     def readable(self):
         """Payload bytes received and not yet taken."""
@@ -310,6 +330,8 @@ cdef class ReceiveBuffer:
             return 0
         if not self.keeping:
             return self.move_on()
+        if self.slab.lender is not None:
+            return self.leave_lent()
         if self.mem != self.slab.mem:
             memmove(self.slab.mem, self.mem, self.end)
             self.mem = self.slab.mem
@@ -331,7 +353,8 @@ cdef class ReceiveBuffer:
             self.slab_size = capacity if capacity < LARGEST_USUAL_SLAB else LARGEST_USUAL_SLAB
         self.slab.evict_tenants()
         cdef Slab fresh = self.slab
-        if Py_REFCNT(self.slab) > 2 or self.slab.capacity < capacity:       # ours, and the local one
+        # References: ours, and the local one.
+        if Py_REFCNT(self.slab) > 2 or self.slab.capacity < capacity or self.slab.lender is not None:
             fresh = new_slab(capacity)
         memmove(fresh.mem, self.mem + self.begin, held)
         self.slab = fresh
@@ -340,6 +363,17 @@ cdef class ReceiveBuffer:
         self.pos -= self.begin
         self.begin = 0
         self.end = held
+        return 0
+
+    cdef int leave_lent(self) except -1:
+        """When keeping: what is held of memory that may not be written to moves to some of our own."""
+        cdef size_t capacity = self.slab_size
+        while capacity < self.end + self.least():
+            capacity *= 2
+        cdef Slab fresh = new_slab(capacity)
+        memcpy(fresh.mem, self.mem, self.end)
+        self.slab = fresh
+        self.mem = fresh.mem
         return 0
 
     cdef int drop_before(self, size_t index) except -1:
@@ -363,6 +397,10 @@ cdef class ReceiveBuffer:
         cdef Slab given, fresh
         cdef size_t rest = self.end - upto
         cdef size_t capacity = SLAB_SIZE
+        if self.slab.lender is not None:
+            at[0] = self.mem
+            self.drop_before(upto)
+            return self.slab
         if upto < rest:
             given = new_slab(upto + 1)      # of a fragment without a byte there may be one, too
             memcpy(given.mem, self.mem, upto)

@@ -93,8 +93,12 @@ cdef inline Frame frame_of_slab(const kvs_row *row, PyObject *slab, PyObject *st
     if row.length <= SMALL_FRAME:
         turn = (<Slab>slab).turn ^ 1
         recent = (<Slab>slab).recent[turn]
-        if is_free(recent) and <PyObject *>(<Frame>recent).fragment == start and (<Frame>recent).owner is None:
+        if is_free(recent):
             (<Slab>slab).turn = turn
+            if <PyObject *>(<Frame>recent).fragment != start:
+                (<Frame>recent).fragment = <FragmentStart>start
+            if (<Frame>recent).owner is not None:
+                (<Frame>recent).owner = None
             look_at(recent, row, (<Slab>slab).mem)
             return <Frame>recent
     return new_frame_of_slab(row, <Slab>slab, <FragmentStart>start, None)
