@@ -123,9 +123,8 @@ def _streams(count: int) -> Callable[[], object]:
 CURVES = {
     "frame-size": Curve("frame size", "bytes a frame", [100_000 * at for at in range(1, 9)], _frame_size),
     "frames": Curve("number of frames", "frames", [10_000 * at for at in range(1, 9)], _frame_count),
-    # Beyond what the pool of buffers keeps: below that, whether one of the right size lies there decides.
     "fragment-size": Curve(
-        "fragment size", "bytes", [10_000_000 * at for at in range(4, 11)], _fragment_size
+        "fragment size", "bytes", [1_000_000 * at for at in (1, 5, 10, 20, 30, 40, 50, 60)], _fragment_size
     ),
     "pieces": Curve("HTTP pieces of one body", "pieces", [50_000 * at for at in range(2, 9)], _pieces),
     "tags": Curve("tags of a fragment", "tags", [100 * at for at in range(1, 9)], _tags),

@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import kvsfast
-from benchmarks import media, wire
+from benchmarks import media, native, wire
 from benchmarks.machine import ROOT, said
-from benchmarks.micro import Body, Media, copy_in, decode
+from benchmarks.micro import Body, Media, ObjectLimit, copy_in, decode
 
 __all__ = [
     "PATHS",
@@ -36,6 +36,7 @@ __all__ = [
     "Record",
     "compare",
     "measure",
+    "measure_push_copy",
     "missing",
     "record",
     "recorded",
@@ -128,9 +129,21 @@ def _iterate_fragment_frames(documents: Media) -> None:
             pass
 
 
+def _give_objects(documents: Media) -> None:
+    ObjectLimit().iterate(4000)
+
+
+def _give_an_attribute(documents: Media) -> None:
+    ObjectLimit().read_attribute(4000)
+
+
 _small, _headers = _documents(1000, 4), _documents(1, 100)
 
 PATHS = {
+    "objects": HotPath("CPython: an object a frame, nothing parsed", "frame", 4000, _small, _give_objects),
+    "objects-attribute": HotPath(
+        "CPython: the same, one attribute read", "frame", 4000, _small, _give_an_attribute
+    ),
     "scan": HotPath("fragments(): blocks scanned", "frame", 4000, _small, _iterate_fragments),
     "columns": HotPath("fragments(): columns exported", "frame", 4000, _small, _read_columns),
     "frames": HotPath("frames(): iterated", "frame", 4000, _small, _iterate),
@@ -170,6 +183,8 @@ def missing() -> str | None:
     """Why nothing can be counted here, or None."""
     if shutil.which("valgrind") is None:
         return "no valgrind: apt-get install valgrind"
+    if why := native.missing():
+        return why
     if any(os.environ.get(name) == "1" for name in ("KVSFAST_TRACE", "KVSFAST_SANITIZE")):
         return "a build for tracing or for a sanitizer takes other instructions"
     return None
@@ -209,6 +224,26 @@ def measure() -> dict[str, float]:
         count = (second - first) / (SECOND - FIRST) / path.units
         counts[name] = round(count - counts[path.beyond] if path.beyond else count, 1)
     return counts
+
+
+def measure_push_copy() -> float:
+    """Instructions per frame of the parser in C over the same frames."""
+    with tempfile.TemporaryDirectory() as directory:
+        documents, output = Path(directory, "documents"), Path(directory, "callgrind.out")
+        documents.write_bytes(_small())
+        totals = []
+        for rounds in (FIRST, SECOND):
+            tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}"]
+            command = [*tool, str(native.build("push_copy")), str(documents), str(rounds)]
+            subprocess.run(
+                command,
+                env={**os.environ, "GLIBC_TUNABLES": TUNABLES},
+                capture_output=True,
+                timeout=HANG,
+                check=True,
+            )
+            totals.append(_total(output))
+    return round((totals[1] - totals[0]) / (SECOND - FIRST) / PATHS["scan"].units, 1)
 
 
 def _total(dump: Path) -> int:

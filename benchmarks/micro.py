@@ -33,6 +33,8 @@ __all__ = [
     "BODY_SIZE",
     "Body",
     "CASES",
+    "Media",
+    "ObjectLimit",
     "SHAPES",
     "Timing",
     "decode",
@@ -164,6 +166,33 @@ CASES = {
 }
 
 
+# -- what CPython costs by itself
+
+
+class ObjectLimit:
+    """``c/object_limit.c``: an object for each of so many rows that are ready, nothing parsed."""
+
+    def __init__(self) -> None:
+        self._frames = native.load("object_limit").frames
+
+    def iterate(self, count: int) -> None:
+        for _ in self._frames(count):
+            pass
+
+    def read_attribute(self, count: int) -> int:
+        total = 0
+        for frame in self._frames(count):
+            total += frame.time
+        return total
+
+    @property
+    def cases(self) -> dict[str, Callable[[int], Any]]:
+        return {
+            "CPython: an object a frame, nothing parsed": self.iterate,
+            "CPython: the same, one attribute read": self.read_attribute,
+        }
+
+
 # -- HTTP decoding
 
 
@@ -236,17 +265,20 @@ class Timing:
 
 
 def measure_frames(shape: Shape, rounds: int, rivals: Sequence[InMemory] = ()) -> list[Timing]:
-    """First the C program, if it can be built, then each case, then the rivals; all take turns."""
+    """First what is in C, if it can be built, then each case, then the rivals; all take turns."""
     for name, case in CASES.items():
         result = case.run(case.media(shape))
         assert case.holds(shape, result), f"{name} is wrong: {result}"
     seconds: dict[str, list[float]] = {}
+    limits = {} if native.missing() else ObjectLimit().cases
     with _stored(shape.documents) as path:
         for _ in range(rounds):
-            if not native.missing():
+            if limits:
                 told = _ask([str(native.build("push_copy")), path, "2"])
                 assert Sums(**told["sums"]) == shape.sums, f"push_copy is wrong: {told['sums']}"
                 seconds.setdefault("C: push parser, payload copied", []).extend(told["seconds"][1:])
+            for title, run in limits.items():
+                seconds.setdefault(title, []).append(_cpu_seconds(run, FRAMES))
             for case in CASES.values():
                 seconds.setdefault(case.title, []).append(_cpu_seconds(case.run, case.media(shape)))
             for rival in rivals:
@@ -275,7 +307,7 @@ def measure_bodies(body: Body, rounds: int) -> list[Timing]:
     return [_rate(title, both[title], alone[title], len(body.wire)) for title in both]
 
 
-def _cpu_seconds(run: Callable[[Any], Any], data: Media) -> float:
+def _cpu_seconds(run: Callable[[Any], Any], data: Media | int) -> float:
     began = time.process_time()
     run(data)
     return time.process_time() - began

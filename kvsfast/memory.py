@@ -14,7 +14,7 @@ class MemoryStats(NamedTuple):
 
     ``in_use``: held by readers that are open, or pinned by frames, fragments and views that are still alive;
     with no reader open, all of it is pinned. ``slabs``: how many pieces that is. ``free``: kept for reuse, at
-    most 64 MiB.
+    most 64 MiB, or the two pieces that were used last, if they are larger.
     """
 
     in_use: int

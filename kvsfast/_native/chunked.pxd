@@ -47,7 +47,7 @@ cdef class Slab:
     cdef inline void admit(self, Tenant *tenant) noexcept
     cdef int settle_recent(self, int turn) except -1
     cdef int evict_tenants(self) except -1
-    cdef int grow(self, size_t capacity) except -1
+    cdef int grow(self, size_t wanted, size_t held) except -1
 
 
 cdef Slab new_slab(size_t capacity)
@@ -65,6 +65,8 @@ cdef class ReceiveBuffer:
     cdef readonly size_t window     # bytes asked for at a time, at most
     cdef bint is_fixed      # the window was given
     cdef bint keeping       # one growing slab a fragment, instead of a row of slabs
+    cdef bint is_shared     # the slab may only be read: it is lent, or belongs to a fragment that was handed over
+    cdef size_t likely      # when keeping: size of the fragment that was handed over last
     cdef int exports        # receives under way
 
     cdef inline size_t room(self) noexcept
@@ -73,7 +75,7 @@ cdef class ReceiveBuffer:
     cdef inline void follow(self, size_t received) noexcept
     cdef int reserve(self) except -1
     cdef int move_on(self) except -1
-    cdef int leave_lent(self) except -1
+    cdef int leave(self) except -1
     cdef int write(self, const uint8_t *data, size_t n) except -1
     cdef int drop_before(self, size_t index) except -1
     cdef Slab hand_over(self, size_t upto, const uint8_t **at)

@@ -40,6 +40,8 @@ cdef size_t LITTLE_STEP = 4 * 1024
 
 cdef enum:
     POOL_PLACES = 64
+    ALWAYS_KEPT = 2             # of the blocks given back last, beyond the limit: large fragments take turns in them ...
+    MOST_BEYOND = 4             # ... up to so many times the limit each
 
 cdef struct Free:
     uint8_t *mem
@@ -54,13 +56,11 @@ cdef size_t slab_bytes = 0
 
 
 def set_pool_limit(size_t limit):
-    """Bytes of free receive memory that the process keeps for reuse (default 64 MiB). 0 keeps none."""
-    global pool_limit, pool_count, pool_bytes
+    """Bytes of free receive memory that the process keeps for reuse (default 64 MiB). The two pieces that were given
+    back last are kept even if they are larger, up to four times the limit each. 0 keeps none."""
+    global pool_limit
     pool_limit = limit
-    while pool_count and pool_bytes > pool_limit:
-        pool_count -= 1
-        pool_bytes -= pool[pool_count].capacity
-        free(pool[pool_count].mem)
+    make_room_in_pool()
 
 
 def pool_stats():
@@ -68,13 +68,15 @@ def pool_stats():
     return pool_bytes, slab_count, slab_bytes
 
 
-cdef uint8_t *take_block(size_t wanted, size_t *capacity) noexcept:
-    """The free block that was used last of those that fit without waste; else fresh memory."""
+cdef uint8_t *find_block(size_t wanted, size_t *capacity) noexcept:
+    """The free block that was used last of those that fit without waste; NULL if there is none."""
     global pool_count, pool_bytes
     cdef int i = pool_count - 1
     cdef uint8_t *mem
+    cdef size_t most            # fragments of one stream differ more than frames do
     while i >= 0:
-        if wanted <= pool[i].capacity and (pool[i].capacity <= 4 * wanted or wanted > LARGEST_USUAL_SLAB):
+        most = 16 * wanted if wanted > LARGEST_USUAL_SLAB else 4 * wanted
+        if wanted <= pool[i].capacity and pool[i].capacity <= most:
             mem = pool[i].mem
             capacity[0] = pool[i].capacity
             pool_bytes -= capacity[0]
@@ -82,25 +84,38 @@ cdef uint8_t *take_block(size_t wanted, size_t *capacity) noexcept:
             memmove(&pool[i], &pool[i + 1], <size_t>(pool_count - i) * sizeof(Free))
             return mem
         i -= 1
-    capacity[0] = wanted
-    return <uint8_t *>malloc(wanted)
+    return NULL
+
+
+cdef uint8_t *take_block(size_t wanted, size_t *capacity) noexcept:
+    cdef uint8_t *mem = find_block(wanted, capacity)
+    if mem == NULL:
+        mem = <uint8_t *>malloc(wanted)
+        capacity[0] = wanted
+    return mem
 
 
 cdef void give_block(uint8_t *mem, size_t capacity) noexcept:
     global pool_count, pool_bytes
-    # The oldest make room: what was used last is still in cache.
-    while pool_count and (pool_count == POOL_PLACES or pool_bytes + capacity > pool_limit):
-        free(pool[0].mem)
-        pool_bytes -= pool[0].capacity
-        pool_count -= 1
-        memmove(&pool[0], &pool[1], <size_t>pool_count * sizeof(Free))
-    if capacity > pool_limit:
+    if capacity > MOST_BEYOND * pool_limit:
         free(mem)
         return
     pool[pool_count].mem = mem
     pool[pool_count].capacity = capacity
     pool_count += 1
     pool_bytes += capacity
+    make_room_in_pool()
+
+
+cdef void make_room_in_pool() noexcept:
+    """Free the oldest: what was used last is still in cache."""
+    global pool_count, pool_bytes
+    cdef int kept = ALWAYS_KEPT if pool_limit else 0
+    while pool_count > kept and (pool_count == POOL_PLACES or pool_bytes > pool_limit):
+        free(pool[0].mem)
+        pool_bytes -= pool[0].capacity
+        pool_count -= 1
+        memmove(&pool[0], &pool[1], <size_t>pool_count * sizeof(Free))
 
 
 @cython.final
@@ -144,12 +159,20 @@ cdef class Slab:
             self.evict(self.tenants.after.owner)
         return 0
 
-    cdef int grow(self, size_t capacity) except -1:
-        """Only while nobody else holds the slab: it may move."""
+    cdef int grow(self, size_t wanted, size_t held) except -1:
+        """Only while nobody else holds the slab: it moves. Copying `held` bytes into memory that was used before costs
+        less than the pages of fresh memory do; without such memory, realloc moves pages where it can."""
         global slab_bytes
-        cdef uint8_t *mem = <uint8_t *>realloc(self.mem, capacity)
-        if mem == NULL:
-            raise MemoryError
+        cdef size_t capacity
+        cdef uint8_t *mem = find_block(wanted, &capacity)
+        if mem != NULL:
+            memcpy(mem, self.mem, held)
+            give_block(self.mem, self.capacity)
+        else:
+            capacity = wanted
+            mem = <uint8_t *>realloc(self.mem, capacity)
+            if mem == NULL:
+                raise MemoryError
         self.mem = mem
         slab_bytes += capacity - self.capacity
         self.capacity = capacity
@@ -248,6 +271,7 @@ cdef class ReceiveBuffer:
         self.slab = slab
         self.mem = slab.mem
         self.end = slab.capacity
+        self.is_shared = True
         return True
 
     @property
@@ -304,6 +328,7 @@ cdef class ReceiveBuffer:
             memcpy(fresh.mem, self.mem + self.begin, held)
         self.slab.evict_tenants()
         self.slab = fresh
+        self.is_shared = False
         self.mem = NULL if fresh is None else fresh.mem
         self.origin += self.begin
         self.pos -= self.begin
@@ -326,17 +351,17 @@ cdef class ReceiveBuffer:
             self.slab = new_slab(self.slab_size)
             self.mem = self.slab.mem
             return 0
+        if self.is_shared and self.keeping:
+            return self.leave()
         if self.tail() >= self.least():
             return 0
         if not self.keeping:
             return self.move_on()
-        if self.slab.lender is not None:
-            return self.leave_lent()
         if self.mem != self.slab.mem:
             memmove(self.slab.mem, self.mem, self.end)
             self.mem = self.slab.mem
         if self.tail() < self.least():
-            self.slab.grow(2 * self.slab.capacity)
+            self.slab.grow(2 * self.slab.capacity, self.end)
             self.mem = self.slab.mem
         return 0
 
@@ -354,9 +379,10 @@ cdef class ReceiveBuffer:
         self.slab.evict_tenants()
         cdef Slab fresh = self.slab
         # References: ours, and the local one.
-        if Py_REFCNT(self.slab) > 2 or self.slab.capacity < capacity or self.slab.lender is not None:
+        if Py_REFCNT(self.slab) > 2 or self.slab.capacity < capacity or self.is_shared:
             fresh = new_slab(capacity)
         memmove(fresh.mem, self.mem + self.begin, held)
+        self.is_shared = False
         self.slab = fresh
         self.mem = fresh.mem
         self.origin += self.begin
@@ -365,13 +391,16 @@ cdef class ReceiveBuffer:
         self.end = held
         return 0
 
-    cdef int leave_lent(self) except -1:
-        """When keeping: what is held of memory that may not be written to moves to some of our own."""
-        cdef size_t capacity = self.slab_size
-        while capacity < self.end + self.least():
+    cdef int leave(self) except -1:
+        """When keeping: what is held of memory that may not be written to moves to some of our own. The next fragment is
+        likely to be as large as the one before: memory of that size saves growing it again."""
+        cdef size_t need = (self.likely if self.likely > self.end else self.end) + self.least()
+        cdef size_t capacity = SLAB_SIZE
+        while capacity < need:
             capacity *= 2
         cdef Slab fresh = new_slab(capacity)
         memcpy(fresh.mem, self.mem, self.end)
+        self.is_shared = False
         self.slab = fresh
         self.mem = fresh.mem
         return 0
@@ -390,35 +419,22 @@ cdef class ReceiveBuffer:
         return 0
 
     cdef Slab hand_over(self, size_t upto, const uint8_t **at):
-        """When keeping: the slab where the bytes [0, upto) are, a fragment, and `at` which place. Whichever is less is
-        copied to a slab of its own: the fragment, or what lies behind it."""
+        """When keeping: the slab where the bytes [0, upto) are, a fragment, and `at` which place. A small one is copied to
+        a slab of its own. Else what lies behind it is, but only when room is needed: whoever holds the fragment before
+        will have dropped it then, and its memory is there again."""
         if self.exports:
             raise BufferError("the receive buffer is in use by another receive")
-        cdef Slab given, fresh
-        cdef size_t rest = self.end - upto
-        cdef size_t capacity = SLAB_SIZE
-        if self.slab.lender is not None:
-            at[0] = self.mem
-            self.drop_before(upto)
-            return self.slab
-        if upto < rest:
-            given = new_slab(upto + 1)      # of a fragment without a byte there may be one, too
-            memcpy(given.mem, self.mem, upto)
-            at[0] = given.mem
-            self.drop_before(upto)
-            return given
-        # The next fragment is likely to be as large as this one: memory of that size saves growing it again.
-        while capacity < upto + self.least():
-            capacity *= 2
-        given = self.slab
+        cdef Slab given = self.slab
         at[0] = self.mem
-        fresh = new_slab(capacity)
-        memcpy(fresh.mem, self.mem + upto, rest)
-        self.slab = fresh
-        self.mem = fresh.mem
-        self.origin += upto
-        self.pos -= upto
-        self.end = rest
+        if given.lender is None:
+            if self.is_shared or upto < self.end - upto:
+                given = new_slab(upto + 1)      # of a fragment without a byte there may be one, too
+                memcpy(given.mem, self.mem, upto)
+                at[0] = given.mem
+            else:
+                self.is_shared = True
+                self.likely = upto
+        self.drop_before(upto)
         return given
 
 

@@ -250,6 +250,9 @@ cdef Frame new_frame_of_slab(const kvs_row *row, Slab slab, FragmentStart start,
     if row.length > SMALL_FRAME:
         frame.owner = slab
         return frame
+    if extra is not None:           # it says more than a row: no other row takes its place
+        admit_frame(slab, <PyObject *>frame)
+        return frame
     slab.admit_kept = admit_frame
     slab.turn ^= 1
     slab.settle_recent(slab.turn)

@@ -281,7 +281,7 @@ def test_buffers_of_fragments_are_used_again() -> None:
     large = service_fragment(
         number=fragment_number(1), frames=[Block(bytes([i]) * 40_000, i) for i in range(50)]
     )
-    media = kvsfast.parse(large * 10).fragments()
+    media = kvsfast.parse(bytearray(large * 10)).fragments()
     totals = []
     for fragment in media:
         assert fragment.raw == large
