@@ -400,15 +400,14 @@ def openssl_server(*options: str) -> Iterator[tuple[TlsSocket, Callable[[str], N
     program = shutil.which("openssl")
     if program is None:
         pytest.skip("needs the openssl program")
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [program, "s_server", "-accept", f"127.0.0.1:{port}", "-cert", authority().client_cert()]
+    command = [program, "s_server", "-accept", "127.0.0.1:0", "-cert", authority().client_cert()]
     pipe = subprocess.PIPE
     with subprocess.Popen([*command, *options], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT) as server:
         try:
             assert server.stdin and server.stdout
-            while b"ACCEPT" not in server.stdout.readline():
-                assert server.poll() is None
+            while not (told := server.stdout.readline()).startswith(b"ACCEPT"):
+                assert told, "openssl has ended"
+            port = int(told.rpartition(b":")[2])
             drain = threading.Thread(target=server.stdout.read)
             drain.start()
             ours = socket.create_connection(("127.0.0.1", port), HANG)
@@ -425,7 +424,7 @@ def openssl_server(*options: str) -> Iterator[tuple[TlsSocket, Callable[[str], N
                 yield sock, tell
         finally:
             server.kill()
-            drain.join(HANG)
+        drain.join(HANG)
 
 
 def receive(sock: TlsSocket, size: int) -> bytes:
