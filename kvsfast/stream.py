@@ -410,6 +410,8 @@ class HttpBody:
             self._recv_into,
             self._response.pending,
             receives=receives,
+            idle_timeout=self._idle_timeout,
+            deadline=self._deadline,
             wait_begins=wait_begins,
             wait_ends=wait_ends,
         )

@@ -8,6 +8,8 @@ import os
 import queue
 import select
 import ssl
+import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 from kvsfast import Frame, MediaStream
 from kvsfast._native.delivery import DATA, ITEM, LOOK, OVER, Delivery
-from kvsfast._native.intake import TURN, WAIT, Intake, MergedIterator, Turnstile
+from kvsfast._native.intake import TURN, WAIT, Intake, MergedIterator, Seat, Turnstile
 from kvsfast._native.selection import Selection
 from kvsfast.errors import StreamClosed, TransportError, TruncatedMedia, UsageError
 from kvsfast.memory import memory_stats
@@ -239,20 +241,88 @@ def test_turnstile() -> None:
     assert turnstile.enter() and not turnstile.is_shut
 
 
-def test_rows_are_handed_out_without_a_turn() -> None:
+class Group:
+    """One seat, which goes the long way and is waited for here."""
+
+    def __init__(self, one: Rig, armed: bool) -> None:
+        self.one = one
+        self.armed = armed
+        self.told: list[int | str | None] = []
+        self.row: deque[Seat] = deque()
+        self.seat = Seat()
+        self.seat.data = "a"
+        self.seat.intake = one.intake
+        self.turnstile = Turnstile()
+        self.items = MergedIterator(
+            self.row, self.turnstile, go_on=self.go_on, clean_up=lambda: self.told.append("clean")
+        )
+
+    def go_on(self, seat: Seat | None, told: Any) -> Any:
+        if seat is None:
+            if self.seat.waits or not self.told:
+                self.one.readable()
+            self.seat.waits = False
+            self.row.append(self.seat)
+            self.items.left = 1
+            self.told.append("round")
+            return None
+        self.told.append(told)
+        self.items.seat = None
+        if told == WAIT and self.armed:
+            seat.armed = seat.intake
+        if told == LOOK:
+            self.one.delivery.look = False
+        if told == DATA:
+            raise StopIteration
+        return None
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_who_may_wait_by_itself_is_not_asked_again(armed: bool) -> None:
     with rig() as one:
-        one.send(BODY)
+        group = Group(one, armed)
+        for at in range(0, len(BODY), 20_000):
+            one.send(BODY[at : at + 20_000])
         one.send(None)
-        turns = iter(["first"])
+        assert [(owner, bytes(frame)) for owner, frame in group.items] == [("a", data) for data in PAYLOADS]
+        assert group.told.count(WAIT) <= 1 or not armed
+        assert group.told[-1] == DATA
 
-        def turn() -> tuple[str, Any]:
-            next(turns)
-            while (status := one.intake.step()) != ITEM:
-                assert status == WAIT
-                one.readable()
-            merged.follow("a", one.intake)
-            return "a", one.intake.take()
 
-        merged = MergedIterator(turn)
-        first, *others = [(owner, bytes(frame)) for owner, frame in merged]
-        assert first == ("a", FRAMES[0]) and others == [("a", FRAMES[1])]
+def test_a_wait_that_would_be_over_already_is_told() -> None:
+    with rig() as one:
+        quiet: dict[str, Any] = {"wait_begins": lambda: None, "wait_ends": lambda: None}
+        source: Any = one.source
+        source._body._deadline = time.monotonic() - 1
+        one.intake = source.intake(one.delivery, **quiet)
+        group = Group(one, True)
+        group.seat.armed = one.intake
+        one.send(BODY[:3000])
+        one.send("stay")
+
+        def go_on(seat: Seat | None, told: Any) -> Any:
+            if seat is not None:
+                group.told.append(told)
+                raise StopIteration
+            return group.go_on(seat, told)
+
+        items = MergedIterator(group.row, group.turnstile, go_on=go_on, clean_up=lambda: None)
+        group.items = items
+        assert list(items) == [] and group.told == ["round", WAIT]
+        assert not group.seat.waits
+
+
+def test_a_shut_group_gives_nothing_and_is_cleaned_up_once_by_who_leaves() -> None:
+    with rig() as one:
+        group = Group(one, True)
+        one.send(BODY)
+        one.send("stay")
+        assert next(group.items)[0] == "a"
+        assert group.turnstile.enter()
+        with pytest.raises(UsageError, match="another thread"):
+            next(group.items)
+        group.turnstile.leave()
+        group.turnstile.is_shut = True
+        with pytest.raises(StopIteration):
+            next(group.items)
+        assert group.told[-1] == "clean"

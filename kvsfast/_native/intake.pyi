@@ -1,8 +1,12 @@
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
 from kvsfast._native.chunked import BodyDecoder, ReceiveBuffer
 from kvsfast._native.delivery import Delivery
+from kvsfast.errors import KvsFastError
 
 WAIT: int
 TURN: int
@@ -28,6 +32,8 @@ class Intake:
         pending: Callable[[], int],
         *,
         receives: int,
+        idle_timeout: float,
+        deadline: float,
         wait_begins: Callable[[], None],
         wait_ends: Callable[[], None],
     ) -> None: ...
@@ -36,9 +42,26 @@ class Intake:
     def step(self) -> int: ...
     def take(self) -> Any: ...
 
+@disjoint_base
+class Seat:
+    data: Any
+    intake: Intake | None
+    armed: Intake | None
+    is_ready: bool
+    waits: bool
+    patient_until: float
+
 @final
 class MergedIterator(Iterator[Any]):
-    def __init__(self, turn: Callable[[], Any]) -> None: ...
-    def follow(self, owner: Any, intake: Intake | None) -> None: ...
+    seat: Seat | None
+    left: int
+    def __init__(
+        self,
+        row: deque[Any],
+        turnstile: Turnstile,
+        *,
+        go_on: Callable[[Any, int | KvsFastError | None], Any],
+        clean_up: Callable[[], None],
+    ) -> None: ...
     def __iter__(self) -> MergedIterator: ...
     def __next__(self) -> Any: ...

@@ -2,8 +2,8 @@
 
 A loop over many streams wakes up for little: a paced stream brings a few frames at a time. So what is done for each
 receive, and for each item, is what it costs. An `Intake` is the short way of one response, from its socket into a
-`Delivery`; a `MergedIterator` hands out frames that are there already. Whatever is out of the ordinary goes the long
-way, through `kvsfast.stream` and `kvsfast.consume`, which decide in plain Python.
+`Delivery`; a `MergedIterator` lets those whose turn it is go their short way, one after the other. Whatever is out of
+the ordinary goes the long way, through `kvsfast.stream` and `kvsfast.consume`, which decide in plain Python.
 """
 
 import os
@@ -11,9 +11,11 @@ import os
 cimport cython
 
 from kvsfast._native.chunked cimport BodyDecoder, ReceiveBuffer
-from kvsfast._native.delivery cimport _DATA, Delivery
+from kvsfast._native.delivery cimport _DATA, _ITEM, Delivery
 
-from kvsfast.errors import TransportError
+from time import monotonic
+
+from kvsfast.errors import KvsFastError, TransportError, UsageError
 
 # As Delivery.step, and:
 WAIT = _WAIT        # nothing more is there: go on when the descriptor is readable
@@ -68,8 +70,9 @@ cdef class Intake:
     """From a response's socket, which is never waited for, into ``delivery``.
 
     ``turnstile``: of whoever reads. ``body``: where its bytes come from, an `HttpBody`; it is told what ends them.
-    ``receives``: in a row, before others get their turn. ``wait_begins()`` is called where nothing more is there,
-    ``wait_ends()`` where media came.
+    ``receives``: in a row, before others get their turn. ``idle_timeout``, ``deadline``: how long it may wait, in seconds,
+    and up to when, by `time.monotonic`. ``wait_begins()`` is called where nothing more is there, ``wait_ends()`` where
+    media came.
     """
 
     cdef readonly Delivery delivery
@@ -78,10 +81,11 @@ cdef class Intake:
     cdef object body, recv_into, pending, wait_begins, wait_ends
     cdef int receives, left
     cdef bint is_drained, is_broken
+    cdef double idle_timeout, deadline
 
     def __init__(
         self, Delivery delivery not None, BodyDecoder decoder not None, Turnstile turnstile not None, body,
-        recv_into, pending, *, int receives, wait_begins, wait_ends,
+        recv_into, pending, *, int receives, double idle_timeout, double deadline, wait_begins, wait_ends,
     ):
         self.delivery = delivery
         self.decoder = decoder
@@ -90,6 +94,8 @@ cdef class Intake:
         self.recv_into = recv_into
         self.pending = pending
         self.receives = self.left = receives
+        self.idle_timeout = idle_timeout
+        self.deadline = deadline
         self.wait_begins = wait_begins
         self.wait_ends = wait_ends
 
@@ -159,29 +165,94 @@ cdef class Intake:
         return True
 
 
+cdef class Seat:
+    """One of many streams: what is known of it without Python.
+
+    ``data`` is its owner's. ``intake``: its short way, None where it has to go the long one. ``armed``: the intake for
+    which its socket is registered and a timer is set, if any; then it may wait (``waits``, ``patient_until``) by itself.
+    """
+
+    cdef public object data
+    cdef public Intake intake, armed
+    cdef public bint is_ready, waits
+    cdef public double patient_until
+
+
 @cython.final
 cdef class MergedIterator:
-    """A loop over many streams. ``turn()`` gives the next item with its owner, or raises StopIteration; frames that came
-    with it are handed out without it."""
+    """A loop over many streams: (data, item), of whoever is in ``row``, a deque, in its turn.
 
-    cdef object turn, owner
-    cdef Delivery delivery
+    ``go_on(seat, told)`` is called where the short way ends, by a status or by an error, ``told``; where there is none
+    (``told`` is None); and where a round is over (``seat`` is None). It returns an item with its owner's data, or None to
+    look again, or raises StopIteration. A round is ``left`` seats of the row; ``seat`` is the one whose turn it is.
+    ``turnstile``: of whoever iterates; once it is shut, ``clean_up()`` is called by the last one who leaves.
+    """
 
-    def __init__(self, turn):
-        self.turn = turn
+    cdef object row, go_on, clean_up
+    cdef Turnstile turnstile
+    cdef public Seat seat
+    cdef public Py_ssize_t left
 
-    def follow(self, owner, Intake intake):
-        """The next items may be of the same stream; None: they are not."""
-        self.owner = owner
-        self.delivery = None if intake is None else intake.delivery
+    def __init__(self, row, Turnstile turnstile not None, *, go_on, clean_up):
+        self.row = row
+        self.turnstile = turnstile
+        self.go_on = go_on
+        self.clean_up = clean_up
 
     def __iter__(self):
         return self
 
     def __next__(self):
-        if self.delivery is not None:
-            item = self.delivery.next_row()
+        if not self.turnstile.enter():
+            raise UsageError("the group is being read by another thread; it serves one at a time")
+        try:
+            while not self.turnstile.is_shut:
+                item = self.next_item()
+                if item is not None:
+                    return item
+            raise StopIteration
+        finally:
+            if self.turnstile.is_shut:
+                self.clean_up()
+            self.turnstile.leave()
+
+    cdef object next_item(self):
+        cdef Seat seat = self.seat
+        cdef Intake intake
+        cdef int status
+        if seat is None:
+            if self.left == 0 or not self.row:
+                return self.go_on(None, None)
+            self.left -= 1
+            seat = self.seat = self.row.popleft()
+            seat.is_ready = False
+        intake = seat.intake
+        if intake is None:
+            return self.go_on(seat, None)
+        try:
+            item = intake.delivery.next_row()
             if item is not None:
-                return self.owner, item
-            self.delivery = None
-        return self.turn()
+                return seat.data, item
+            status = intake.step()
+        except KvsFastError as error:
+            return self.go_on(seat, error)
+        if status == _ITEM:
+            return seat.data, intake.delivery.take()
+        if status == _WAIT and self.may_wait(seat, intake):
+            self.seat = None
+        elif status == _TURN:
+            self.seat = None
+            seat.is_ready = True
+            self.row.append(seat)
+        else:
+            return self.go_on(seat, status)
+        return None
+
+    cdef bint may_wait(self, Seat seat, Intake intake) except -1:
+        cdef double now
+        if seat.armed is not intake or seat.intake is not intake:
+            return False
+        now = monotonic()
+        seat.patient_until = min(now + intake.idle_timeout, intake.deadline)
+        seat.waits = seat.patient_until > now
+        return seat.waits

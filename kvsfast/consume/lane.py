@@ -21,27 +21,27 @@ from kvsfast.stream import MediaStream
 __all__ = ["Give", "Lane", "LaneStep", "Ready", "lane"]
 
 
+class Give:
+    """An item for the user. One for all items of a lane: take it before going on.
+
+    ``intake``, where it is given, is the short way to what follows: a driver may go on by its ``step()``,
+    as long as there are items to take and turns to be waited for. Then it answers with the status that is
+    neither, or throws what ``step()`` raised.
+    """
+
+    __slots__ = ("intake", "item")
+
+    item: Any
+    intake: Intake | None
+
+
 @dataclass(slots=True)
 class Ready:
     """Wait until ``source`` is worth another try. Answered by True, or by False if that took all of its
-    patience.
-
-    ``intake`` is the short way: a driver may go on by its ``step()`` as long as there are items to take and
-    waits to be waited. Then it answers with the status that is neither, or throws what ``step()`` raised.
-    """
+    patience. ``intake``: as of :class:`Give`, when it is."""
 
     source: TurnSource
     intake: Intake
-
-
-class Give:
-    """An item for the user. One for all items of a lane: take it before going on. Where ``ready`` is given,
-    more may be had by its short way."""
-
-    __slots__ = ("item", "ready")
-
-    item: Any
-    ready: Ready | None
 
 
 LaneStep = Step | Give | Ready
@@ -58,7 +58,7 @@ def lane(session: Session, mode: str) -> Lane:
         media: MediaStream | None = None
         while media is None:
             while session.notices:
-                give.item, give.ready = session.notices.popleft(), None
+                give.item, give.intake = session.notices.popleft(), None
                 yield give
             if session.is_over and session.failure is None:
                 return
@@ -80,7 +80,7 @@ def _read(
             if status is None:
                 status = intake.step()
             if status == ITEM:
-                give.item, give.ready = delivery.take(), ready
+                give.item, give.intake = delivery.take(), intake
                 status = yield give
                 continue
             if status == WAIT:
@@ -111,7 +111,7 @@ def _read(
         status = None
         event = session.look()
         if event is not None:
-            give.item, give.ready = event, None
+            give.item, give.intake = event, None
             yield give
         elif not delivery.holds:
             yield from session.settle()

@@ -4,8 +4,9 @@ A lane is run until it wants something; then others are. Whoever is ready waits 
 turn; a turn is bounded by the number of receives in it (:mod:`kvsfast.readiness`).
 
 Most turns are alike: bytes are there, a few items come of them, then there is nothing more. So a slot has a
-short way, the intake of its response, which takes such turns without the lane. The lane is gone on with where
-the intake says something else; and whatever else happens to a slot takes the short way from it.
+short way, the intake of its response, by which a ``MergedIterator`` takes such turns without the lane and
+without this module. The lane is gone on with where the intake says something else; and whatever else happens
+to a slot takes the short way from it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from kvsfast._native.delivery import ITEM
-from kvsfast._native.intake import TURN, WAIT
+from kvsfast._native.intake import Seat
 from kvsfast.consume.lane import Give, Lane, Ready
 from kvsfast.errors import KvsFastError, StreamClosed
 from kvsfast.readiness import TurnSource
@@ -33,22 +33,17 @@ from kvsfast.steps import Pause, Turn, Work, abandon, start
 __all__ = ["Loop", "Slot"]
 
 
-class Slot:
+class Slot(Seat):
     """A lane's place in the loop. ``data`` is its owner's."""
 
     def __init__(self, lane: Lane, data: Any) -> None:
         self.lane = lane
         self.data = data
         self.is_over = False
-        #: The short way, while the lane has nothing to say.
-        self.short: Ready | None = None
-        self._is_ready = False
         #: What the lane's next step is answered: a function, since it may have to raise.
         self._answer: Callable[[], Any] = _nothing
         # its socket: once waited for, it stays registered
         self._registered: TurnSource | None = None
-        self._waits = False
-        self._patient_until = math.inf
         self._timer_at = math.inf
         # while something is done elsewhere
         self._work: tuple[Work[Any], Future[Any]] | None = None
@@ -60,7 +55,8 @@ class Loop:
 
     def __init__(self, threads: int) -> None:
         self._selector = selectors.DefaultSelector()
-        self._ready: deque[Slot] = deque()
+        #: Whose turn it is.
+        self.ready: deque[Slot] = deque()
         #: (when, order, slot, visit); of a slot that waits for a socket, at most one that counts.
         self._timers: list[tuple[float, int, Slot, int]] = []
         self._order = itertools.count()
@@ -75,41 +71,15 @@ class Loop:
         """Have it run in its turn."""
         self._is_ready_with(slot, _nothing)
 
-    def next_ready(self) -> Slot | None:
-        """The one whose turn it is. None: nobody is ready, see ``wait``."""
-        if not self._ready:
-            return None
-        slot = self._ready.popleft()
-        slot._is_ready = False
-        return slot
+    def run(self, slot: Slot, told: int | KvsFastError | None) -> Any:
+        """Go on with its lane, which is ``told`` how the short way ended, if it did.
 
-    @property
-    def ready_count(self) -> int:
-        """How many are ready."""
-        return len(self._ready)
-
-    def run(self, slot: Slot) -> Any:
-        """Go on with it. Returns an item that it gives (then run it again), or None: it waits, or is over.
-        Raises what its lane raises; it is over then, too."""
-        short = slot.short
-        if short is not None:
-            try:
-                status = short.intake.step()
-            except KvsFastError as caught:
-                slot._answer = _raising(caught)
-            else:
-                if status == ITEM:
-                    return short.intake.take()
-                if status == WAIT:
-                    return self._wait_for_socket(slot, short.source)
-                if status == TURN:
-                    return self._is_ready_with(slot, _nothing)
-                slot._answer = partial(int, status)
-        return self._run_lane(slot)
-
-    def _run_lane(self, slot: Slot) -> Any:
+        Returns an item that it gives (then there may be more at once), or None: it waits, or is over. Raises
+        what its lane raises; it is over then, too."""
+        if told is not None:
+            slot._answer = _raising(told) if isinstance(told, KvsFastError) else partial(int, told)
         answer, slot._answer = slot._answer, _nothing
-        slot.short = None
+        slot.intake = None
         slot._work = None  # only now, so that a result that was not taken is discarded
         try:
             try:
@@ -126,7 +96,7 @@ class Loop:
             raise
         if isinstance(step, Give):
             item, step.item = step.item, None
-            slot.short = step.ready
+            slot.intake = step.intake
             return item
         self._begin_waiting(slot, step)
         return None
@@ -134,7 +104,7 @@ class Loop:
     def wait(self) -> None:
         """Until some are ready, or woken."""
         seconds: float | None = None
-        if self._ready:
+        if self.ready:
             seconds = 0.0
         elif self._timers:
             seconds = max(0.0, self._timers[0][0] - time.monotonic())
@@ -142,8 +112,8 @@ class Loop:
             slot: Slot | None = key.data
             if slot is None:
                 self._drain()
-            elif slot._waits:
-                slot._waits = False
+            elif slot.waits:
+                slot.waits = False
                 self._is_ready_with(slot, _true)
             else:
                 # There is something that nobody waits for: the user is busy with what came before.
@@ -181,7 +151,7 @@ class Loop:
         slot._visit += 1
         visit = slot._visit
         if isinstance(step, Ready):
-            slot.short = step
+            slot.intake = step.intake
             if step.source.begin_turn():
                 self._is_ready_with(slot, _true)
             else:
@@ -205,26 +175,28 @@ class Loop:
             slot._registered = source
             self._selector.register(source.fileno(), selectors.EVENT_READ, slot)
             source.on_close(lambda: self._is_closing(slot))
-        slot._waits = True
+        slot.waits = True
         until = source.patient_until(time.monotonic())
         # A timer that is there already looks again when it is due: most waits end long before.
         if until < slot._timer_at:
             slot._timer_at = until
             self._set_timer(until, slot, _OF_SOCKET)
-        slot._patient_until = until
+        slot.patient_until = until
+        slot.armed = slot.intake
 
     def _is_closing(self, slot: Slot) -> None:
         """Its socket is about to be closed, by the lane itself or by another thread."""
-        waits = slot._waits
+        waits = slot.waits
         self._forget_socket(slot)
         if waits:
-            slot.short = None
+            slot.intake = None
             slot._answer = _true
             self._post(slot, slot._visit)
 
     def _forget_socket(self, slot: Slot) -> None:
         source, slot._registered = slot._registered, None
-        slot._waits = False
+        slot.waits = False
+        slot.armed = None
         if source is not None:
             with contextlib.suppress(KeyError, ValueError, OSError):  # closed by now
                 self._selector.unregister(source.fileno())
@@ -232,8 +204,8 @@ class Loop:
     def _is_ready_with(self, slot: Slot, answer: Callable[[], Any]) -> None:
         """It is ready, and this is what it waited for."""
         slot._answer = answer
-        slot._is_ready = True
-        self._ready.append(slot)
+        slot.is_ready = True
+        self.ready.append(slot)
 
     def _abandon_work(self, slot: Slot) -> None:
         if slot._work is not None:
@@ -248,14 +220,14 @@ class Loop:
     def _take_posted(self) -> None:
         while self._posted:
             slot, visit = self._posted.popleft()
-            if slot.is_over or slot._is_ready:
+            if slot.is_over or slot.is_ready:
                 continue
             if visit == slot._visit:
                 self._is_ready_with(slot, slot._answer)
             elif visit == _INTERRUPTED:
                 slot._visit += 1
-                slot._waits = False
-                slot.short = None
+                slot.waits = False
+                slot.intake = None
                 self._abandon_work(slot)
                 self._is_ready_with(slot, _closed)
 
@@ -269,18 +241,18 @@ class Loop:
             if slot.is_over:
                 continue
             if visit != _OF_SOCKET:
-                if visit == slot._visit and not slot._is_ready:
+                if visit == slot._visit and not slot.is_ready:
                     self._is_ready_with(slot, _nothing)
                 continue
             slot._timer_at = math.inf
-            if not slot._waits:
-                continue
-            if slot._patient_until > now:
-                slot._timer_at = slot._patient_until
-                self._set_timer(slot._patient_until, slot, _OF_SOCKET)
+            if not slot.waits:
+                slot.armed = None  # the next wait sets another one
+            elif slot.patient_until > now:
+                slot._timer_at = slot.patient_until
+                self._set_timer(slot.patient_until, slot, _OF_SOCKET)
             else:
-                slot._waits = False
-                slot.short = None
+                slot.waits = False
+                slot.intake = None
                 self._is_ready_with(slot, _false)
 
     def _drain(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from kvsfast._native.intake import MergedIterator
+from kvsfast._native.intake import MergedIterator, Turnstile
 from kvsfast.consume.consumer import Consumer
 from kvsfast.consume.events import SessionEvent
 from kvsfast.consume.faces import GroupFace
@@ -66,11 +66,12 @@ class ConsumerGroup(GroupFace[Consumer]):
         self._lock = threading.Lock()
         self._members: dict[Consumer, Slot] = {}
         self._new: list[Slot] = []
-        self._busy = threading.Lock()
-        self._current: Slot | None = None
-        self._rest_of_round = 0
-        self._items = MergedIterator(self._next)
+        #: Of whoever iterates; shut when the group is closed.
+        self._turnstile = Turnstile()
         self._loop = Loop(threads)
+        self._items = MergedIterator(
+            self._loop.ready, self._turnstile, go_on=self._go_on, clean_up=self._clean_up
+        )
         try:
             for consumer in consumers:
                 self.add(consumer)
@@ -116,18 +117,17 @@ class ConsumerGroup(GroupFace[Consumer]):
     def close(self) -> None:
         """End every stream, and give connections and checkpoints back. From any thread; idempotent."""
         with self._lock:
-            self._is_closed = True
+            self._is_closed = self._turnstile.is_shut = True
             members = list(self._members)
-        self._items.follow(None, None)
         for consumer in members:
             consumer.close()
         self._loop.wake()
         # Whoever iterates cleans up on its way out.
-        if self._busy.acquire(blocking=False):
+        if self._turnstile.enter():
             try:
                 self._clean_up()
             finally:
-                self._busy.release()
+                self._turnstile.leave()
 
     def _clean_up(self) -> None:
         with self._lock:
@@ -148,49 +148,34 @@ class ConsumerGroup(GroupFace[Consumer]):
 
     # -- the loop
 
-    def _next(self) -> tuple[Consumer, Any]:
-        if not self._busy.acquire(blocking=False):
-            raise UsageError("the group is being read by another thread; it serves one at a time")
+    def _go_on(self, slot: Slot | None, told: int | KvsFastError | None) -> tuple[Consumer, Any] | None:
+        """Where the short way ends, or the round: an item, or None to look again. StopIteration: there is
+        nobody left."""
+        if slot is None:
+            self._begin_round()
+            return None
+        consumer: Consumer = slot.data
         try:
-            while not self._is_closed:
-                slot = self._current
-                if slot is None:
-                    slot = self._turn()
-                    if slot is None:
-                        continue
-                consumer: Consumer = slot.data
-                try:
-                    item = self._loop.run(slot)
-                except KvsFastError as error:
-                    self._end(consumer, error)
-                    continue
-                if item is not None:
-                    self._current = slot
-                    self._items.follow(consumer, None if slot.short is None else slot.short.intake)
-                    return consumer, item
-                self._current = None
-                if slot.is_over:
-                    self._end(consumer, None)
-            raise StopIteration
-        finally:
-            if self._is_closed:
-                self._clean_up()
-            self._busy.release()
+            item = self._loop.run(slot, told)
+        except KvsFastError as error:
+            self._end(consumer, error)
+            return None
+        if item is not None:
+            return consumer, item
+        self._items.seat = None
+        if slot.is_over:
+            self._end(consumer, None)
+        return None
 
-    def _turn(self) -> Slot | None:
-        """Whose turn it is. In between, all sockets are looked at. StopIteration: there is nobody left."""
+    def _begin_round(self) -> None:
+        """All sockets are looked at; then those that are ready have their turns."""
         if self._new:
             self._take_new()
         if not self._members:
             self._give_failures()
             raise StopIteration
-        if self._rest_of_round == 0:
-            self._loop.wait()
-            self._rest_of_round = self._loop.ready_count
-        if self._rest_of_round > 0:
-            self._rest_of_round -= 1
-            return self._loop.next_ready()
-        return None
+        self._loop.wait()
+        self._items.left = len(self._loop.ready)
 
     def _take_new(self) -> None:
         with self._lock:
@@ -211,7 +196,7 @@ class ConsumerGroup(GroupFace[Consumer]):
             raise failure
 
     def _end(self, consumer: Consumer, error: KvsFastError | None) -> None:
-        self._current = None
+        self._items.seat = None
         with self._lock:
             self._members.pop(consumer, None)
         consumer.clean_up()
