@@ -106,7 +106,7 @@ _LIBRARIES = (
         "httpx",
         "httpx iter_raw(65536), not parsed",
         "bytes",
-        most_bytes=64_000_000,
+        most_bytes=16_000_000,
         most_rounds=3,
         function="libraries.httpx_stream",
     ),
