@@ -14,7 +14,9 @@ HELP = "cost against size: fails where it is no straight line"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--rounds", type=count, default=7, help="of each size (default 7)")
+    parser.add_argument(
+        "--rounds", type=count, default=7, help="of each size, in each of 3 processes (default 7)"
+    )
     parser.add_argument("--only", action="append", choices=CURVES, metavar="NAME", help=", ".join(CURVES))
     add_json(parser)
 

@@ -31,7 +31,7 @@ FULL = (
     Step("micro", "micro --rounds 25", 1),
     Step("micro-rivals", "micro --rivals --rounds 3", 2),
     Step("latency", "latency --frames 100", 1),
-    Step("curves", "curves --rounds 15", 1),
+    Step("curves", "curves", 1),
     Step("session-tcp", "session --session-gb 20", 1),
     Step("session-tls", "session --session-gb 5 --transport tls", 1),
     Step("start", "start", 1),
