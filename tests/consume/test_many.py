@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import itertools
+import signal
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,9 +19,10 @@ from kvsfast import Client, StandardResume, StartSelector, Until, UsageError
 from kvsfast.consume.events import Idle, Reconnected
 from kvsfast.emulator import Emulator
 from kvsfast.emulator.faults import Cut, ErrorDocument, HttpError, Stall
+from tests.consume.test_consumer import peer_client
 from tests.mkv_writer import Block, service_fragment
 from tests.waiting import open_files, wait_for
-from tests.wire import HANG
+from tests.wire import CHUNKED_HEAD, HANG, LAST_CHUNK, Peer, Server, http_chunk
 
 START = StartSelector.earliest()
 #: Backoff in milliseconds, so that nothing here waits.
@@ -267,6 +271,70 @@ def test_an_error_in_the_media_is_ridden_out_by_the_policy() -> None:
         with kvsfast.consume_many(consumers_of(client_of(service), ["a", "b"])) as group:
             got = Counter(consumer.stream for consumer, _ in group)
     assert got == {"a": COUNT, "b": COUNT}
+
+
+def test_silence_is_told_of_a_stream_that_trickled_before() -> None:
+    """For longer than ``idle_after`` there is always a little, so that each wait is over before it is due;
+    then there is nothing, and then the rest."""
+    fragment = service_fragment(sequence=1, frames=[Block(b"x" * 3000, time=40 * n) for n in range(20)])
+    body = http_chunk(fragment) + LAST_CHUNK
+    told = threading.Event()
+
+    def trickle(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD)
+        for at in range(0, 40_000, 4000):
+            peer.send(body[at : at + 4000])
+            time.sleep(0.05)
+        told.clear()
+        assert told.wait(HANG), "the silence was not told"
+        peer.send(body[40_000:])
+
+    def tell(event: object) -> None:
+        if isinstance(event, Idle):
+            told.set()
+
+    with Server(trickle) as server:
+        client = peer_client(server)
+        one = client.consume(
+            "a", START, until=Until(fragments=1), idle_after=0.2, on_event=tell, resume=QUICK
+        )
+        with kvsfast.consume_many([one]) as group:
+            assert [frame.size for _, frame in group.frames()] == [3000] * 20
+        assert len(server.requests) == 1
+
+
+def test_an_interrupt_of_the_wait_ends_no_stream() -> None:
+    """Who goes on iterating gets what is left, once."""
+    fragment = service_fragment(sequence=1, frames=[Block(b"x" * 3000, time=40 * n) for n in range(20)])
+    body = http_chunk(fragment) + LAST_CHUNK
+    interrupted = threading.Event()
+
+    def halting(peer: Peer) -> None:
+        peer.send(CHUNKED_HEAD + body[:30_000])
+        assert interrupted.wait(HANG)
+        peer.send(body[30_000:])
+
+    def handler(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Server(halting) as server:
+        client = peer_client(server)
+        one = client.consume("a", START, until=Until(fragments=1), resume=QUICK)
+        previous = signal.signal(signal.SIGALRM, handler)
+        try:
+            with kvsfast.consume_many([one]) as group:
+                items = group.frames()
+                got = [frame.size for _, frame in itertools.islice(items, 8)]
+                signal.setitimer(signal.ITIMER_REAL, 0.2)
+                with pytest.raises(KeyboardInterrupt):
+                    while True:
+                        got.append(next(items)[1].size)
+                interrupted.set()
+                got += [frame.size for _, frame in items]
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+        assert got == [3000] * 20 and len(server.requests) == 1
 
 
 def test_bad_arguments() -> None:
