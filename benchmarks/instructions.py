@@ -27,7 +27,7 @@ from typing import Any
 import kvsfast
 from benchmarks import media, native, wire
 from benchmarks.machine import ROOT, said
-from benchmarks.micro import Body, Media, ObjectLimit, copy_in, decode
+from benchmarks.micro import Body, Media, copy_in, decode
 
 __all__ = [
     "PATHS",
@@ -130,11 +130,13 @@ def _iterate_fragment_frames(documents: Media) -> None:
 
 
 def _give_objects(documents: Media) -> None:
-    ObjectLimit().iterate(4000)
+    for _ in native.load("object_limit").frames(4000):
+        pass
 
 
 def _give_an_attribute(documents: Media) -> None:
-    ObjectLimit().read_attribute(4000)
+    for frame in native.load("object_limit").frames(4000):
+        frame.time  # noqa: B018
 
 
 _small, _headers = _documents(1000, 4), _documents(1, 100)

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 from kvsfast._version import __version__
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast._native.parser import FragmentParser
     from kvsfast.client import SERVICE_API_VERSION, SERVICE_ID, Client
     from kvsfast.consume.checkpoint import Checkpoint, CheckpointStore, StreamCheckpoint
@@ -227,7 +228,8 @@ __all__ = [
 
 #: Module -> the names that come from it. Each is loaded when one of its names is first used.
 _MODULES = {
-    "_native.frames": "Fragment FragmentEnd FragmentStart Frame LateTags",
+    "_native.fragments": "Fragment",
+    "_native.frames": "FragmentEnd FragmentStart Frame LateTags",
     "_native.parser": "FragmentParser",
     "client": "Client SERVICE_API_VERSION SERVICE_ID",
     "consume.checkpoint": "Checkpoint CheckpointStore StreamCheckpoint",

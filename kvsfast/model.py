@@ -1,6 +1,7 @@
 """Nouns that are made rarely: limits, start selectors, tracks. Plain frozen values without behaviour.
 
-The nouns that are made often (Frame, Fragment and the events around them) are compiled: ``_native.frames``.
+The nouns that are made often (Frame, Fragment and the events around them) are compiled: ``_native.frames``
+and ``_native.fragments``.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from kvsfast._native.delivery import Delivery
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.errors import InStreamError, MediaError
     from kvsfast.model import TrackType
 

@@ -16,8 +16,9 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
 
+from kvsfast._native.fragments cimport Fragment
 from kvsfast._native.frames cimport (
-    KVS_FRAME_DISCARDABLE, KVS_FRAME_INVISIBLE, KVS_FRAME_KEY, KVS_FRAME_LACED, KVS_FRAME_SIDE, Fragment, FragmentEnd,
+    KVS_FRAME_DISCARDABLE, KVS_FRAME_INVISIBLE, KVS_FRAME_KEY, KVS_FRAME_LACED, KVS_FRAME_SIDE, FragmentEnd,
     FragmentStart, kvs_row,
 )
 from kvsfast._native.iterators cimport fill_more

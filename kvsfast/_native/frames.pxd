@@ -1,4 +1,4 @@
-"""What is handed to the user: frames, fragments, and the events around them."""
+"""What is handed out while streaming: frames, and the events around them."""
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int16_t, int64_t, uint8_t, uint32_t, uint64_t
@@ -102,22 +102,3 @@ cdef inline Frame frame_of_slab(const kvs_row *row, PyObject *slab, PyObject *st
             look_at(recent, row, (<Slab>slab).mem)
             return <Frame>recent
     return new_frame_of_slab(row, <Slab>slab, <FragmentStart>start, None)
-
-
-cdef class Fragment:
-    cdef Slab slab
-    cdef const uint8_t *raw_at  # in the slab
-    cdef size_t raw_size
-    cdef kvs_row *rows          # owned
-    cdef size_t row_count
-    cdef bytes side_bytes       # payload that is not verbatim in the document
-    cdef list extras
-    cdef readonly FragmentStart start
-    cdef readonly FragmentEnd end
-    cdef bytes head             # of a plain document: what must stand before the Cluster to play it
-    cdef size_t media_end       # end of the last whole element of the media
-    cdef size_t segment_at, segment_body
-    cdef size_t cluster_at, cluster_body
-
-    cdef Frame frame_at(self, size_t index)
-    cdef list document(self)

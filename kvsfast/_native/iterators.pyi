@@ -3,7 +3,8 @@ from typing import Any, Self, TypeVar, final
 
 from typing_extensions import disjoint_base
 
-from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+from kvsfast._native.fragments import Fragment
+from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
 from kvsfast._native.parser import FragmentParser
 from kvsfast._native.selection import Selection
 from kvsfast.errors import InStreamError, MediaError

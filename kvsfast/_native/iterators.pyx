@@ -2,7 +2,7 @@
 
 cimport cython
 
-from kvsfast._native.frames cimport Fragment
+from kvsfast._native.fragments cimport Fragment
 from kvsfast._native.parser cimport DONE, WAIT, FragmentParser
 from kvsfast._native.selection cimport Selection
 

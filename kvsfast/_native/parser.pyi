@@ -3,15 +3,16 @@ from typing import final
 
 from typing_extensions import Buffer
 
-from kvsfast._native.chunked import ReceiveBuffer
-from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+from kvsfast._native.assembly import Assembly
+from kvsfast._native.fragments import Fragment
+from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
 from kvsfast.errors import InStreamError, MediaError
 from kvsfast.model import Limits
 
 _Event = FragmentStart | Frame | FragmentEnd | Fragment | LateTags | InStreamError | MediaError
 
 @final
-class FragmentParser:
+class FragmentParser(Assembly):
     def __init__(
         self,
         *,
@@ -21,10 +22,6 @@ class FragmentParser:
         limits: Limits | None = ...,
         resync: bool = ...,
     ) -> None: ...
-    @property
-    def buffer(self) -> ReceiveBuffer: ...
-    @property
-    def keep_fragments(self) -> bool: ...
     on_broken: Callable[[], object] | None
     def receive_data(self, data: Buffer) -> None: ...
     def receive_eof(self) -> None: ...

@@ -2,7 +2,8 @@
 
 from libc.stdint cimport uint32_t
 
-from kvsfast._native.frames cimport KVS_FRAME_KEY, Fragment, kvs_row
+from kvsfast._native.fragments cimport Fragment
+from kvsfast._native.frames cimport KVS_FRAME_KEY, kvs_row
 
 
 cdef class Selection:

@@ -3,7 +3,8 @@
 cimport cython
 from libc.string cimport memset
 
-from kvsfast._native.frames cimport Fragment, kvs_row
+from kvsfast._native.fragments cimport Fragment
+from kvsfast._native.frames cimport kvs_row
 
 from kvsfast.errors import UsageError
 from kvsfast.model import TrackType

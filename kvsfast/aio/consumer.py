@@ -19,7 +19,8 @@ from kvsfast.readiness import TurnSource
 from kvsfast.steps import Pause, Step, Turn, Work, abandon, start
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.consume.events import SessionEvent
 
 __all__ = ["Consumer"]

@@ -13,7 +13,8 @@ from kvsfast.consume.faces import GroupFace
 from kvsfast.errors import KvsFastError, UsageError
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.consume.events import SessionEvent
 
 __all__ = ["ConsumerGroup", "consume_many"]

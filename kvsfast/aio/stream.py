@@ -21,7 +21,8 @@ from kvsfast.stream import MediaStream as BlockingMediaStream
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.errors import InStreamError, MediaError
     from kvsfast.model import TrackType
     from kvsfast.options import Options

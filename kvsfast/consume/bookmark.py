@@ -11,7 +11,8 @@ from kvsfast.errors import UsageError
 from kvsfast.steps import Steps, Work
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame
 
 __all__ = ["Bookmark", "position_to_commit"]
 

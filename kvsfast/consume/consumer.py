@@ -16,7 +16,8 @@ from kvsfast.errors import KvsFastError, StreamClosed, TransportTimeout, UsageEr
 from kvsfast.steps import drive
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
     from kvsfast.stream import MediaStream
 
 __all__ = ["Consumer"]

@@ -21,7 +21,8 @@ from kvsfast.consume.until import Until
 from kvsfast.errors import GapError, KvsFastError
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart
 
 __all__ = ["Gate"]
 

@@ -17,7 +17,8 @@ from kvsfast.consume.session import Session, SessionEnd
 from kvsfast.errors import KvsFastError, UsageError
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame, LateTags
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame, LateTags
 
 __all__ = ["ConsumerGroup", "consume_many"]
 

@@ -53,7 +53,8 @@ from kvsfast.model import Limits, StartSelector, StartSelectorType
 from kvsfast.steps import Pause, Steps
 
 if TYPE_CHECKING:
-    from kvsfast._native.frames import Fragment, FragmentEnd, FragmentStart, Frame
+    from kvsfast._native.fragments import Fragment
+    from kvsfast._native.frames import FragmentEnd, FragmentStart, Frame
     from kvsfast.stream import MediaStream
 
 __all__ = ["Opening", "Session", "SessionEnd"]
