@@ -143,7 +143,9 @@ class Consumer(SessionFace):
     def _turn(self, status: int, error: KvsFastError | None) -> Any:
         """An event to give, or None to go on; StopIteration at the end."""
         if not self._busy.acquire(blocking=False):
-            raise UsageError("the consumer is being read by another thread; it serves one at a time")
+            if self._session.end is not SessionEnd.CLOSED:
+                raise UsageError("the consumer is being read by another thread; it serves one at a time")
+            self._busy.acquire()  # whoever closes it is about to be done
         try:
             return self._advance(status, error)
         finally:

@@ -414,6 +414,28 @@ def test_two_threads_cannot_read_one_consumer() -> None:
     assert sorted(type(error).__name__ for error in errors) == ["StopIteration", "UsageError"]
 
 
+def test_closing_that_takes_its_time_ends_the_loop_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader wakes while another thread is still giving back what the session had."""
+    with Emulator({"door": MEDIA}, limits=False) as service:
+        service.faults.plan("door", Stall(None, inside="frame", fragment=1))
+        with client_of(service).consume("door", EARLIEST) as consumer:
+            ends: list[object] = []
+
+            def read() -> None:
+                try:
+                    ends.append(list(consumer))
+                except BaseException as error:
+                    ends.append(error)
+
+            reader = threading.Thread(target=read)
+            monkeypatch.setattr(consumer, "_on_close", lambda: time.sleep(0.3))
+            reader.start()
+            wait_for(lambda: consumer.position is not None)
+            consumer.close()
+            reader.join(PATIENCE)
+    assert [isinstance(end, list) for end in ends] == [True], ends
+
+
 # -- arguments
 
 
