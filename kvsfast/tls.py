@@ -14,6 +14,7 @@ import mmap
 import select
 import socket
 import ssl
+import struct
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 #: Bytes asked of the kernel at a time, at most.
-RECEIVE = 192 * 1024
+RECEIVE = 128 * 1024
 _LEAST_RECEIVE = 16 * 1024 + 256  # a record (RFC 8446, section 5.2)
 
 _CUT = "the connection ended without TLS' close_notify: what came may have been cut"
@@ -51,16 +52,20 @@ class TlsSocket:
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_hostname: str | None) -> None:
         self.socket = sock
-        self._timeout = sock.gettimeout()
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._unsent = b""
+        self._timeout: float | None = None
+        self._kernel_waits: float | None = None  # SO_RCVTIMEO; None: for ever
         self._is_shut = False  # by us: then an end is no surprise
-        self._is_drained = False  # the last receive took all there was
         try:
-            if self._timeout == 0:
+            timeout = sock.gettimeout()
+            if timeout == 0:
                 raise ValueError("the handshake needs a socket that may wait")
-            sock.setblocking(False)
+            # The kernel itself waits, for SO_RCVTIMEO at most: a poll before each receive would cost as much
+            # as the receive.
+            sock.setblocking(True)
+            self.settimeout(timeout)
             self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
             self._records = RecordReader(self._tls, self._incoming)
             self._shake_hands()
@@ -109,28 +114,27 @@ class TlsSocket:
         # Not more than the caller has room for: OpenSSL would keep the memory for it.
         most = min(max(size, _LEAST_RECEIVE), RECEIVE)
         receive, recv_into = self._records.receive_into, self.socket.recv_into
+        flags = socket.MSG_DONTWAIT if self._timeout == 0 else 0
         while True:
-            if self._is_drained and self._timeout != 0:
-                self._wait(select.POLLIN, until)
             landing = _landings.pop() if _landings else mmap.mmap(-1, RECEIVE, flags=_PRIVATE)
             try:
-                received = receive(recv_into, landing, most, buffer, size)
+                received = receive(recv_into, landing, most, flags, buffer, size)
             except BlockingIOError:
                 if self._timeout == 0:
                     raise
-                self._is_drained = True
-                continue
+                raise TimeoutError("timed out") from None
             finally:
                 _landings.append(landing)
-            self._is_drained = self._records.is_drained
             if received >= 0:
                 return received
+            if self._timeout != 0:
+                self._wait(select.POLLIN, until)  # not for a whole timeout again
 
     def _receive(self, until: float) -> None:
         """One receive from the network, by a deadline, of what the handshake or another key waits for."""
         while True:
             try:
-                data = self.socket.recv(_LEAST_RECEIVE)
+                data = self.socket.recv(_LEAST_RECEIVE, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 if self._timeout == 0:
                     raise
@@ -161,7 +165,8 @@ class TlsSocket:
         self._unsent += self._outgoing.read()
         while self._unsent:
             try:
-                self._unsent = self._unsent[self.socket.send(self._unsent) :]
+                sent = self.socket.send(self._unsent, socket.MSG_DONTWAIT)
+                self._unsent = self._unsent[sent:]
             except BlockingIOError:
                 if self._timeout == 0:
                     raise
@@ -172,6 +177,11 @@ class TlsSocket:
     def settimeout(self, value: float | None) -> None:
         """Seconds that a call may wait; None: for ever; 0: not at all."""
         self._timeout = value
+        if value not in (0, self._kernel_waits):
+            self._kernel_waits = value
+            seconds, microseconds = divmod(0 if value is None else max(1, math.ceil(value * 1e6)), 10**6)
+            timeval = struct.pack("@ll", seconds, microseconds)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
 
     def gettimeout(self) -> float | None:
         return self._timeout

@@ -131,7 +131,7 @@ def arrived(sock: TlsSocket, size: int) -> None:
     sock.socket.settimeout(HANG)
     while len(sock.socket.recv(size, socket.MSG_PEEK)) < size:
         pass
-    sock.socket.setblocking(False)
+    sock.socket.settimeout(None)
 
 
 def noise(size: int, seed: int = 7) -> bytes:

@@ -15,13 +15,12 @@ class RecordReader:
     def read_into(self, target: Buffer, most: int) -> int: ...
     def receive_into(
         self,
-        recv_into: Callable[[Buffer, int], int],
+        recv_into: Callable[[Buffer, int, int], int],
         landing: Buffer,
         most_received: int,
+        flags: int,
         target: Buffer,
         most: int,
     ) -> int: ...
-    @property
-    def is_drained(self) -> bool: ...
     @property
     def pending(self) -> int: ...

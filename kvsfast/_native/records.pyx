@@ -47,7 +47,6 @@ cdef class RecordReader:
     cdef int header                 # bytes of the next header that have come
     cdef size_t length
     cdef Span cipher, plain
-    cdef readonly bint is_drained   # the last receive brought less than it might have
 
     def __init__(self, tls, incoming):
         self.tls = tls
@@ -92,16 +91,15 @@ cdef class RecordReader:
                 PyBuffer_Release(&into)
         return self.answer(got)
 
-    def receive_into(self, recv_into, landing, Py_ssize_t most_received, target, Py_ssize_t most):
-        """One receive by ``recv_into(landing, most_received)``, and what it brought as ``read_into`` gives it, with the same
-        answers. Raises what ``recv_into`` does; then nothing has changed."""
+    def receive_into(self, recv_into, landing, Py_ssize_t most_received, int flags, target, Py_ssize_t most):
+        """One receive by ``recv_into(landing, most_received, flags)``, and what it brought as ``read_into`` gives it, with
+        the same answers. Raises what ``recv_into`` does; then nothing has changed."""
         cdef Py_buffer view, into
         cdef Py_ssize_t n
         cdef Py_ssize_t got = 0
         PyObject_GetBuffer(target, &into, PyBUF_SIMPLE | PyBUF_WRITABLE)
         try:
-            n = recv_into(landing, most_received)
-            self.is_drained = n < most_received
+            n = recv_into(landing, most_received, flags)
             if most > into.len:
                 most = into.len
             try:
