@@ -58,11 +58,11 @@ def _measured(options: argparse.Namespace, final: Path) -> Record:
     if options.build:
         build(list(PROGRAMS))
     try:
-        record = make(steps, partial, _say)
+        make(steps, partial, _say)
     except KeyboardInterrupt:
         raise SystemExit(f"\nstopped; what was measured is in {partial}") from None
     partial.replace(final)
-    return record
+    return Record.read(final)  # as it is kept: its figures are rounded
 
 
 def _say(what: str) -> None:
