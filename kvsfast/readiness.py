@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kvsfast._native.intake import Intake, Turnstile
     from kvsfast.errors import TransportTimeout
 
-#: Receives in a row before others get their turn: with TLS at most 16 KiB each, else 64.
+#: Receives in a row before others get their turn: of at most 128 KiB each with TLS, else 256.
 TURN = 16
 
 
